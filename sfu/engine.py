@@ -17,9 +17,10 @@ How it fits together:
 
 Rules every engine keeps, for each consumer:
 
-1. Sequence numbers grow by one per packet over changes of source, pauses and mutes; a loss on the way in stays
-   a gap of the same size and late packets keep their place. A packet older than the last change of source or
-   pause is dropped, because its number belongs to another packet: no SRTP index is used twice with one key.
+1. Sequence numbers grow by one per packet over changes of source, pauses and mutes; a loss on the way in
+   stays a gap of the same size and late packets keep their place. A packet older than the last change of
+   source or pause is dropped, because its number belongs to another packet: no SRTP index is used twice with
+   one key.
 2. Timestamps keep real time: over a change of source they advance by the time that passed (whole frames of
    20 ms, at least one); within one source they advance as the source does.
 3. The marker bit is set on the first packet after a change or a pause.
@@ -64,7 +65,7 @@ REPORT_INTERVAL_SECONDS = 2.0
 PREROLL_SECONDS = 0.16
 """What a slot replays of its new occupant: detection needs a few frames, and those are the first syllable."""
 RETRANSMIT_PACKETS = 64
-"""Packets kept for NACK, per consumer that negotiated it: 1.3 s of audio, longer than any jitter buffer waits."""
+"""Packets kept for NACK per consumer that negotiated it: 1.3 s, longer than any jitter buffer waits."""
 VOICE_LEVEL = 65
 """Louder than -65 dBov counts as speech; microphones at rest are at -70 to -90."""
 UNKNOWN_LEVEL = 50
@@ -117,7 +118,7 @@ class ProducerSpec:
     mid: bytes = b""
     mid_id: int = 0
     level_id: int = 0
-    """Extension id of the RFC 6464 audio level, 0: not negotiated (then every packet counts as medium loud)."""
+    """Extension id of the RFC 6464 audio level, 0: not negotiated (UNKNOWN_LEVEL is assumed)."""
     red_payload_type: int = 0
     """Payload type of RFC 2198 redundancy, 0: not negotiated."""
     packets_per_second: int = 120
@@ -127,7 +128,7 @@ class ProducerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSpec:
-    """How a stream leaves; ids are those of the receiver. First numbers are given, so that tests can fix them."""
+    """How a stream leaves; ids are those of the receiver. First numbers are given, not made up here."""
 
     ssrc: int
     payload_type: int
@@ -209,7 +210,7 @@ class EngineStats:
 
 
 class Engine(Protocol):
-    """One UDP socket's packets. `now` is the worker's monotonic clock in seconds; native code reads its own."""
+    """One UDP socket's packets. `now` is the worker's monotonic clock; native code reads its own."""
 
     name: str
     """`python` or `native`, for logs and metrics."""
@@ -225,7 +226,7 @@ class Engine(Protocol):
         """Readable when `drain` has something to do (the socket itself, or an eventfd)."""
 
     def drain(self, now: float) -> list[Control]:
-        """Control datagrams that arrived: STUN from anywhere (20 bytes, magic cookie), DTLS from valid addresses.
+        """Control datagrams that arrived: STUN from anywhere (20 bytes, magic cookie), DTLS from valid ones.
 
         With an address whose host is "" it is the other way round: a datagram that has to leave by the stream
         connection of that number. The Python engine also carries its media inside this call.
@@ -235,7 +236,7 @@ class Engine(Protocol):
         """Called about every 20 ms: reports that are due, and whatever else waits for time to pass."""
 
     def send(self, data: bytes, address: Address) -> None:
-        """A control datagram of the worker (STUN answer, DTLS flight) to a UDP address. Never raises OSError."""
+        """A control datagram of the worker (STUN answer, DTLS flight) to a UDP address. Never raises."""
 
     def inject(self, data: bytes, address: Address, now: float) -> None:
         """An RTP or RTCP packet that came by a stream connection (host "")."""
@@ -244,7 +245,7 @@ class Engine(Protocol):
     def add_transport(self) -> Handle: ...
 
     def remove_transport(self, transport: Handle) -> None:
-        """With its producers, consumers and addresses. Unknown handles are ignored: removing is idempotent."""
+        """With its producers, consumers and addresses. Every remove ignores unknown handles."""
 
     def set_keys(self, transport: Handle, suite: Suite, receive_key: bytes, send_key: bytes) -> None:
         """Keys are master key || master salt. Once per transport; Suite.PLAIN takes empty keys."""
