@@ -1,0 +1,13 @@
+"""Entry points of the load-test commands; the program's command table names them as import strings.
+
+Each takes the words after its own name and returns the exit code: 0 done, 1 the job failed, 2 wrong use,
+99 a threshold was broken. Imports stand inside, so that `flylive --help` stays quick.
+"""
+
+from collections.abc import Sequence
+
+
+def bench(arguments: Sequence[str]) -> int:
+    from loadtests.benchmarks.runner import main
+
+    return main(arguments)
