@@ -1,1 +1,4 @@
-"""FlyLive Realtime."""
+"""Audio: media workers that forward RTP, their signalling, and which worker a room is placed on.
+
+Imports `state` only.
+"""
