@@ -1,0 +1,188 @@
+"""The typed configuration tree: one frozen struct per section, no input or output.
+
+Each field carries its bounds and one sentence for the reader of `flylive config doc`. Where values come from
+(file, environment, flags) is the loader's business, see `realtime/config.py`. Units stand last in a name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+SECRET = {"secret": True}
+
+
+class Node(Struct, frozen=True, forbid_unknown_fields=True):
+    """This process: where it listens and keeps its files."""
+
+    host: Annotated[
+        str,
+        Meta(min_length=1, description="Address to listen on; development keys work on loopback only."),
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port for HTTP; 0 takes a free one.")] = 8080
+    data_dir: Annotated[
+        str,
+        Meta(description="Directory of the embedded servers; empty: ./.data, for root /var/lib/flylive."),
+    ] = ""
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s]+)?$",
+            description="URL under which clients reach this deployment; empty: the address listened on.",
+        ),
+    ] = ""
+    drain_seconds: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="How long a node that was told to stop spreads its disconnects."),
+    ] = 10.0
+    drain_notice_seconds: Annotated[
+        float,
+        Meta(ge=0, le=60, description="How long readiness is down before the first client is told."),
+    ] = 1.0
+    loop_lag_limit_ms: Annotated[
+        int,
+        Meta(ge=10, le=60_000, description="Delay of the event loop above which the node is not ready."),
+    ] = 1000
+
+
+class Redis(Struct, frozen=True, forbid_unknown_fields=True):
+    """Valkey or Redis >= 7.0."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^((redis|rediss|valkey|valkeys|unix|redis\+cluster|rediss\+cluster)://.+)?$",
+            description="URL of the server; empty: an embedded Valkey.",
+            extra=SECRET,
+        ),
+    ] = ""
+    timeout_ms: Annotated[
+        int, Meta(ge=50, le=60_000, description="How long one call may take before it counts as failed.")
+    ] = 2000
+
+
+class Database(Struct, frozen=True, forbid_unknown_fields=True):
+    """Postgres >= 15."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^((postgres|postgresql)://.+)?$",
+            description="URL of the server; empty: an embedded Postgres.",
+            extra=SECRET,
+        ),
+    ] = ""
+    pool_size: Annotated[int, Meta(ge=2, le=200, description="Connections this node keeps open at most.")] = (
+        10
+    )
+    timeout_ms: Annotated[
+        int, Meta(ge=50, le=60_000, description="How long one statement may take before it counts as failed.")
+    ] = 5000
+
+
+class ServiceKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key of a backend, with what it may do."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    secret: Annotated[str, Meta(min_length=16, max_length=512, extra=SECRET)]
+    scopes: tuple[str, ...] = ("*",)
+
+
+class TokenKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key that signs or checks room tokens: a shared secret, or an Ed25519 key in PEM."""
+
+    kid: Annotated[str, Meta(min_length=1, max_length=64)]
+    secret: Annotated[str, Meta(min_length=32, max_length=4096, extra=SECRET)]
+    algorithm: Literal["HS256", "EdDSA"] = "HS256"
+
+
+class Auth(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is believed."""
+
+    service_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^(.{16,512})?$",
+            description="A service key with every scope; the others stand in service_keys.",
+            extra=SECRET,
+        ),
+    ] = ""
+    service_keys: Annotated[
+        tuple[ServiceKey, ...],
+        Meta(description="Service keys with their scopes; several may be valid during a rotation."),
+    ] = ()
+    token_keys: Annotated[
+        tuple[TokenKey, ...],
+        Meta(description="Keys of room tokens; the first signs, all of them verify."),
+    ] = ()
+    issuer: Annotated[
+        str, Meta(min_length=1, max_length=128, description="The `iss` of room tokens, made and accepted.")
+    ] = "flylive"
+    token_lifetime_seconds: Annotated[
+        int, Meta(ge=10, le=30 * 86_400, description="Lifetime of a room token when none is asked for.")
+    ] = 3600
+    token_lifetime_maximum_seconds: Annotated[
+        int, Meta(ge=10, le=30 * 86_400, description="A room token that lives longer is refused.")
+    ] = 86_400
+
+
+class Rooms(Struct, frozen=True, forbid_unknown_fields=True):
+    """Behaviour of rooms."""
+
+    seat_kept_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="How long a dropped connection keeps its seat.")
+    ] = 30.0
+
+
+class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sockets of clients."""
+
+    origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins that browsers may connect from; empty: the node's own; `*`: any."),
+    ] = ()
+
+
+class Api(Struct, frozen=True, forbid_unknown_fields=True):
+    """REST and money."""
+
+
+class Sfu(Struct, frozen=True, forbid_unknown_fields=True):
+    """Audio."""
+
+    workers: Annotated[
+        int, Meta(ge=0, le=256, description="Media workers this node runs as child processes.")
+    ] = 1
+    port: Annotated[
+        int, Meta(ge=0, le=65_535, description="First UDP port, one per worker; 0 takes free ones.")
+    ] = 40_000
+    address: Annotated[
+        str, Meta(description="Address announced to clients for audio; empty: the address served.")
+    ] = ""
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the process says of itself."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least that is written.")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "text"],
+        Meta(description="json: one object per line; text: for eyes; auto: text on a terminal, else json."),
+    ] = "auto"
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole tree."""
+
+    node: Node = Node()
+    redis: Redis = Redis()
+    database: Database = Database()
+    auth: Auth = Auth()
+    rooms: Rooms = Rooms()
+    gateway: Gateway = Gateway()
+    api: Api = Api()
+    sfu: Sfu = Sfu()
+    log: Log = Log()
