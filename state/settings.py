@@ -59,7 +59,10 @@ class Redis(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     timeout_ms: Annotated[
         int, Meta(ge=50, le=60_000, description="How long one call may take before it counts as failed.")
-    ] = 2000
+    ] = 700
+    prefix: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Start of every key, to share a server.")
+    ] = "fl"
 
 
 class Database(Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +136,24 @@ class Rooms(Struct, frozen=True, forbid_unknown_fields=True):
     seat_kept_seconds: Annotated[
         float, Meta(ge=0, le=3600, description="How long a dropped connection keeps its seat.")
     ] = 30.0
+    idle_close_seconds: Annotated[
+        float, Meta(ge=0, le=604_800, description="An empty room is closed after this; 0: never.")
+    ] = 3600.0
+    lease_seconds: Annotated[
+        float, Meta(ge=1, le=60, description="A node that is silent for this long is given up.")
+    ] = 6.0
+    heartbeat_seconds: Annotated[
+        float, Meta(gt=0, le=20, description="How often a node renews its lease.")
+    ] = 1.5
+    probe_seconds: Annotated[
+        float, Meta(gt=0, le=10, description="How often subscriptions and positions of rooms are checked.")
+    ] = 1.0
+    restore_wait_seconds: Annotated[
+        float, Meta(ge=0, le=30, description="After lost data, how long copies of a room are collected.")
+    ] = 2.5
+    sweep_seconds: Annotated[
+        float, Meta(gt=0, le=600, description="How often rooms that nobody follows are looked at.")
+    ] = 15.0
 
 
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
