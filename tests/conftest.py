@@ -18,6 +18,7 @@ import asyncpg
 import pytest
 import redis
 
+from api import migrations
 from realtime.embedded.servers import EmbeddedServers
 
 _TEMPLATE = "template_of_tests"
@@ -77,6 +78,11 @@ def database_url(database_server: str) -> Iterator[str]:
 
 async def _prepare_template(server_url: str) -> None:
     await _execute(server_url, f"CREATE DATABASE {_TEMPLATE}")
+    connection = await asyncpg.connect(_with_database(server_url, _TEMPLATE))
+    try:
+        await migrations.apply(connection)
+    finally:
+        await connection.close()
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -53,13 +53,13 @@ class Program(msgspec.Struct, frozen=True):
 
 
 class Child:
-    """A running program. `start` returns once `is_ready` says so."""
+    """A program that is launched, waited for, and stopped."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, is_ready: Callable[[int], bool], seconds: float) -> None:
+    def launch(self) -> None:
         lock = _exclusive_lock(self.program)
         try:
             self._process = self._spawn(lock)
@@ -67,6 +67,9 @@ class Child:
             os.pwrite(lock, str(self._process.pid).encode(), 0)
         finally:
             os.close(lock)
+
+    def await_ready(self, is_ready: Callable[[int], bool], seconds: float) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + seconds
         while not is_ready(self._process.pid):
             if self._process.poll() is not None:

@@ -63,7 +63,8 @@ class Postgres:
                 account=account,
             )
         )
-        self.child.start(self._is_ready, READY_SECONDS)
+        self.child.launch()
+        self.child.await_ready(self._is_ready, READY_SECONDS)
 
     def _arguments(self, home: Path) -> list[str | Path]:
         settings = {

@@ -75,11 +75,11 @@ class EmbeddedServers:
         """Names of the servers that should run and do not."""
         return [child.program.name for child in self._children() if not child.is_running]
 
-    def restart(self) -> None:
-        """Starts again what has died; rooms and rows come back from the files."""
-        for server in (self._valkey, self._postgres):
-            if server is not None and server.child is not None and not server.child.is_running:
-                server.start()
+    def relaunch(self, name: str) -> None:
+        """Launches a server again that has died, without waiting until it is ready."""
+        for child in self._children():
+            if child.program.name == name:
+                child.launch()
 
     def stop(self) -> None:
         if self._lock is None:
@@ -92,6 +92,18 @@ class EmbeddedServers:
             child.wait()
         os.close(self._lock)
         self._lock = None
+
+    @staticmethod
+    def running(data: Path) -> Urls | None:
+        """Where the servers of another process over this directory answer, while it runs."""
+        try:
+            with (data / ".lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return msgspec.json.decode((data / "urls.json").read_bytes(), type=Urls)
+        except FileNotFoundError:
+            return None
+        return None
 
     def __enter__(self) -> Urls:
         return self.start()
@@ -116,7 +128,8 @@ class EmbeddedServers:
         except BlockingIOError:
             os.close(lock)
             raise CannotStart(
-                f"{self._data} is in use by another server: stop that one, or give another --data-dir"
+                f"{self._data} is in use by another server: stop that one, give another --data-dir, "
+                f"or share its servers by the URLs in {self._data / 'urls.json'}"
             ) from None
         self._lock = lock
 

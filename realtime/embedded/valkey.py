@@ -42,7 +42,8 @@ class Valkey:
                 environment={"LC_ALL": "C", "PATH": os.defpath},
             )
         )
-        self.child.start(lambda _pid: _answers(self._socket), READY_SECONDS)
+        self.child.launch()
+        self.child.await_ready(lambda _pid: _answers(self._socket), READY_SECONDS)
 
     def _arguments(self, server: Path) -> list[str | Path]:
         options: dict[str, str | Path] = {

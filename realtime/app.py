@@ -1,0 +1,170 @@
+"""The composition root: the one file that knows every folder.
+
+Each part has one build function with explicit arguments. The order in `_parts` is the order of starting; the
+reverse is the order of stopping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+import redis.asyncio
+from aiohttp import web
+
+from api import migrations
+from realtime.embedded.servers import EmbeddedServers
+from realtime.embedded.watch import EmbeddedWatch
+from realtime.failures import CannotStart
+from realtime.health import Health, LoopWatch
+from realtime.node import Lifecycle, Node, Part
+from state.settings import Settings
+
+BODY_BYTES_MAXIMUM = 1024 * 1024
+CONNECT_SECONDS = 5.0
+# Long polls and downloads that outlive the drain are cut after this.
+SHUTDOWN_SECONDS = 1.0
+
+
+async def serve(
+    settings: Settings,
+    listener: socket.socket,
+    servers: EmbeddedServers | None,
+    announce: Callable[[Node], None],
+    *,
+    is_development: bool,
+) -> None:
+    """Runs a node until it is told to stop. `settings` has the URLs and the keys filled in."""
+    stop = _stop_event()
+    async with _connected(settings, listener, is_development) as node:
+        lifecycle = Lifecycle(_parts(node, servers))
+        node.web.add_routes(_health(node, lifecycle).routes())
+        runner = web.AppRunner(
+            node.web, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
+        )
+        try:
+            await lifecycle.start()
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            announce(node)
+            await stop.wait()
+            await lifecycle.drain(settings.node.drain_notice_seconds, settings.node.drain_seconds)
+        finally:
+            await runner.cleanup()
+            await lifecycle.stop()
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by the first SIGTERM or Ctrl-C. The second meets the system's default and ends the process at
+    once; its children follow by their death signals."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, first)
+    return stop
+
+
+def _parts(node: Node, servers: EmbeddedServers | None) -> list[Part]:
+    parts: list[Part] = [LoopWatch(node.settings.node.loop_lag_limit_ms)]
+    if servers is not None:
+        parts.append(EmbeddedWatch(servers))
+    return parts
+
+
+def _health(node: Node, lifecycle: Lifecycle) -> Health:
+    async def valkey() -> str | None:
+        await node.redis.ping()
+        return None
+
+    async def postgres() -> str | None:
+        await node.database.fetchval("SELECT 1")
+        return None
+
+    checks = {"valkey": valkey, "postgres": postgres}
+    checks |= {part.name: part.check for part in lifecycle.parts}
+    return Health(checks, lambda: lifecycle.is_draining)
+
+
+@asynccontextmanager
+async def _connected(
+    settings: Settings, listener: socket.socket, is_development: bool
+) -> AsyncIterator[Node]:
+    """A node with its servers reached and their schema in place."""
+    client = await _redis(settings)
+    try:
+        database = await _database(settings)
+        try:
+            yield Node(
+                settings,
+                redis=client,
+                database=database,
+                web=web.Application(client_max_size=BODY_BYTES_MAXIMUM),
+                url=settings.node.public_url.rstrip("/") or served_url(settings.node.host, listener),
+                is_development=is_development,
+            )
+        finally:
+            database.terminate()
+    finally:
+        await client.aclose()
+
+
+def served_url(host: str, listener: socket.socket) -> str:
+    """The URL of the listening socket; an address that means "all" is reached over loopback."""
+    port = listener.getsockname()[1]
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{port}"
+
+
+async def _redis(settings: Settings) -> Any:
+    client = redis.asyncio.Redis.from_url(settings.redis.url, socket_timeout=settings.redis.timeout_ms / 1000)
+    try:
+        await asyncio.wait_for(client.ping(), CONNECT_SECONDS)
+    except (OSError, TimeoutError, redis.RedisError) as error:
+        await client.aclose()
+        raise CannotStart(f"Valkey cannot be reached at redis.url: {error or 'no answer'}") from error
+    return client
+
+
+async def _database(settings: Settings) -> asyncpg.Pool:
+    await migrated(settings)
+    with _database_refusals():
+        return await asyncpg.create_pool(
+            settings.database.url,
+            min_size=1,
+            max_size=settings.database.pool_size,
+            command_timeout=settings.database.timeout_ms / 1000,
+            timeout=CONNECT_SECONDS,
+        )
+
+
+async def migrated(settings: Settings) -> list[str]:
+    """Brings the schema up to date; returns the names of what was applied."""
+    with _database_refusals():
+        connection = await asyncio.wait_for(asyncpg.connect(settings.database.url), CONNECT_SECONDS)
+        try:
+            applied = await migrations.apply(connection)
+        finally:
+            await connection.close(timeout=CONNECT_SECONDS)
+    return [f"{migration.version:04d}_{migration.name}" for migration in applied]
+
+
+@contextmanager
+def _database_refusals() -> Iterator[None]:
+    try:
+        yield
+    except migrations.SchemaRefused as error:
+        raise CannotStart(str(error)) from error
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise CannotStart(f"Postgres cannot be reached at database.url: {error or 'no answer'}") from error

@@ -1,0 +1,94 @@
+"""The command line, `flylive`.
+
+A command is one or two words and names a function by an import string, so that `--help` imports nothing and
+other folders' entry points are reached without this folder importing them. A function takes the words after
+its own name and returns the exit code; one that needs servers also takes the settings, with the URLs of
+running servers filled in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from realtime.failures import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, CannotStart
+
+
+class Command:
+    def __init__(self, entry: str, summary: str, *, needs_servers: bool = False) -> None:
+        self.entry = entry
+        self.summary = summary
+        self.needs_servers = needs_servers
+
+
+COMMANDS = {
+    "serve": Command("realtime.cli.serve:serve", "run a node"),
+    "migrate": Command(
+        "realtime.cli.migrate:migrate", "bring the database schema up to date", needs_servers=True
+    ),
+    "config check": Command("realtime.cli.config:check", "say whether the configuration is valid"),
+    "config print": Command("realtime.cli.config:show", "every setting with where it came from"),
+    "config doc": Command("realtime.cli.config:doc", "every setting with its bounds, as Markdown"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return EXIT_DONE if words else EXIT_USAGE
+    if words[0] == "--version":
+        print(_version())
+        return EXIT_DONE
+    name = next((name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS), None)
+    if name is None:
+        print(f"flylive: there is no command {words[0]!r}, see flylive --help", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        return _run(COMMANDS[name], words[len(name.split()) :])
+    except CannotStart as error:
+        print(f"flylive: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _run(command: Command, words: list[str]) -> int:
+    module, function = command.entry.split(":")
+    entry = getattr(importlib.import_module(module), function)
+    if not command.needs_servers:
+        return int(entry(words))
+    if {"-h", "--help"} & set(words):
+        return int(entry(None, words))
+    from realtime.cli.options import split_settings
+    from realtime.cli.servers import reachable
+
+    settings, rest = split_settings(words)
+    with reachable(settings) as settings:
+        return int(entry(settings, rest))
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: flylive COMMAND [OPTIONS]",
+            "",
+            *lines,
+            "",
+            "flylive COMMAND --help says more of one command.",
+        ]
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("flylive-realtime")

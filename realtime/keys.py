@@ -1,0 +1,83 @@
+"""Keys for those who configured none.
+
+On loopback there are development keys that everybody knows: a token can be made and used at once, by this
+machine only. A node that listens wider never accepts them; it makes keys of its own, once, and keeps them in
+`keys.json` (mode 0600) in the data directory.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from realtime.config import is_loopback
+from realtime.failures import CannotStart
+from state.settings import Settings, TokenKey
+
+DEVELOPMENT_SERVICE_KEY = "development-service-key"
+DEVELOPMENT_TOKEN_KEY = TokenKey(kid="development", secret="development-token-key-for-loopback-only")
+KEYS_FILE = "keys.json"
+
+
+class StoredKeys(msgspec.Struct, frozen=True):
+    service_key: str
+    token_secret: str
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """The settings with keys filled in, and where they came from."""
+
+    settings: Settings
+    origin: str
+
+    @property
+    def are_public(self) -> bool:
+        return self.settings.auth.service_key == DEVELOPMENT_SERVICE_KEY
+
+
+def with_keys(settings: Settings, data: Path) -> Keys:
+    """Fills in what the configuration leaves open, so that every part finds a key."""
+    auth = settings.auth
+    needs_service_key = not auth.service_key and not auth.service_keys
+    if not needs_service_key and auth.token_keys:
+        return Keys(settings, "configuration")
+    if is_loopback(settings.node.host):
+        service_key, token_key = DEVELOPMENT_SERVICE_KEY, DEVELOPMENT_TOKEN_KEY
+        origin = "development"
+    else:
+        stored = _stored_keys(data / KEYS_FILE)
+        service_key = stored.service_key
+        token_key = TokenKey(kid="generated", secret=stored.token_secret)
+        origin = str(data / KEYS_FILE)
+    filled = msgspec.structs.replace(
+        auth,
+        service_key=service_key if needs_service_key else auth.service_key,
+        token_keys=auth.token_keys or (token_key,),
+    )
+    return Keys(msgspec.structs.replace(settings, auth=filled), origin)
+
+
+def _stored_keys(path: Path) -> StoredKeys:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StoredKeys)
+    except FileNotFoundError:
+        return _new_keys(path)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CannotStart(f"{path}: keys cannot be read: {error}") from None
+
+
+def _new_keys(path: Path) -> StoredKeys:
+    keys = StoredKeys(service_key=secrets.token_urlsafe(32), token_secret=secrets.token_urlsafe(48))
+    draft = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(keys))
+        draft.rename(path)
+    except OSError as error:
+        raise CannotStart(f"{path}: keys cannot be written: {error.strerror}") from None
+    return keys
