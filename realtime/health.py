@@ -16,11 +16,8 @@ from prometheus_client import (
     REGISTRY,
     Gauge,
     Histogram,
-    disable_created_metrics,
     generate_latest,
 )
-
-disable_created_metrics()
 
 Check = Callable[[], Awaitable[str | None]]
 
