@@ -11,3 +11,9 @@ def bench(arguments: Sequence[str]) -> int:
     from loadtests.benchmarks.runner import main
 
     return main(arguments)
+
+
+def scenario(arguments: Sequence[str]) -> int:
+    from loadtests.traffic.command import main
+
+    return main(arguments)

@@ -1,0 +1,89 @@
+"""`flylive scenario`: one scenario against one server, with a live table and reports.
+
+Exit codes: 0 everything held, 1 errors or a failed run, 2 wrong use, 99 a threshold was broken.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from loadtests.reports.files import write
+from loadtests.reports.summary import document
+from loadtests.reports.terminal import LiveTable, final
+from loadtests.traffic.run import DONE, MISUSED, Result, play, show_nothing
+from loadtests.traffic.scenario import SHIPPED, Misdescribed, Scenario, Threshold, load
+
+
+def parser() -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser(prog="flylive scenario", description="Put load on a server and judge it.")
+    words.add_argument("scenario", nargs="?", help="a TOML file, or the name of a shipped scenario")
+    words.add_argument("--list", action="store_true", help="say which scenarios are shipped and end")
+    words.add_argument("--url", default="http://127.0.0.1:3000", help="the server (default %(default)s)")
+    words.add_argument("--service-key", default=os.environ.get("FLYLIVE_SERVICE_KEY"), metavar="KEY")
+    words.add_argument("--reports", type=Path, metavar="DIRECTORY", help="write HTML, CSV, JSON, JUnit there")
+    words.add_argument("--metrics", action="append", metavar="URL", help="more nodes to watch (/metrics)")
+    words.add_argument("--users", type=float, default=1.0, metavar="FACTOR", help="this many times the users")
+    words.add_argument("--time", type=float, default=1.0, metavar="FACTOR", help="this many times as long")
+    words.add_argument("--seed", type=int, help="another seed than the scenario's")
+    words.add_argument(
+        "--threshold", action="append", default=[], metavar="MEASURE<=N", help="one more bound"
+    )
+    words.add_argument("--workers", type=int, default=0, metavar="N", help="play on N locust workers")
+    words.add_argument("--quiet", action="store_true", help="no live table")
+    return words
+
+
+def threshold(text: str) -> tuple[str, Threshold]:
+    for sign, field in (("<=", "at_most"), (">=", "at_least")):
+        measure, found, bound = text.partition(sign)
+        if found:
+            return measure.strip(), Threshold(**{field: float(bound)})
+    raise Misdescribed(f"--threshold {text}: write MEASURE<=N or MEASURE>=N")
+
+
+def chosen_scenario(words: argparse.Namespace) -> Scenario:
+    scenario = load(words.scenario).scaled(words.users, words.time)
+    extra = dict(threshold(text) for text in words.threshold)
+    seed = scenario.seed if words.seed is None else words.seed
+    return msgspec.structs.replace(scenario, seed=seed, thresholds=scenario.thresholds | extra)
+
+
+def finish(result: Result, reports: Path | None) -> int:
+    """Print the end, write the reports. -> exit code"""
+    report = document(result)
+    print(final(report), flush=True)
+    if reports is not None:
+        for path in write(report, reports):
+            print(f"wrote {path}")
+    return result.exit_code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`flylive scenario`"""
+    words = parser().parse_args(arguments)
+    if words.list:
+        for path in sorted(SHIPPED.glob("*.toml")):
+            print(f"{path.stem:10} {load(path).title}")
+        return DONE
+    if not words.scenario or not words.service_key:
+        print(
+            "flylive scenario: name a scenario, and give --service-key or FLYLIVE_SERVICE_KEY",
+            file=sys.stderr,
+        )
+        return MISUSED
+    try:
+        scenario = chosen_scenario(words)
+    except Misdescribed as problem:
+        print(f"flylive scenario: {problem}", file=sys.stderr)
+        return MISUSED
+    show = show_nothing if words.quiet else LiveTable()
+    metrics = [words.url, *(words.metrics or ())]
+    return finish(
+        uvloop.run(play(scenario, words.url, words.service_key, metrics_urls=metrics, show=show)),
+        words.reports,
+    )
