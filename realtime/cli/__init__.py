@@ -31,6 +31,8 @@ COMMANDS = {
     "config check": Command("realtime.cli.config:check", "say whether the configuration is valid"),
     "config print": Command("realtime.cli.config:show", "every setting with where it came from"),
     "config doc": Command("realtime.cli.config:doc", "every setting with its bounds, as Markdown"),
+    "bench": Command("loadtests.cli:bench", "measure, beside the peers (--list says what)"),
+    "scenario": Command("loadtests.cli:scenario", "put load on a server and judge it"),
 }
 
 
