@@ -11,18 +11,23 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import asyncpg
+import msgspec
 import redis.asyncio
 from aiohttp import web
 
 from api import migrations
+from realtime.documents.asyncapi import asyncapi
+from realtime.documents.typescript import typescript
 from realtime.embedded.servers import EmbeddedServers
 from realtime.embedded.watch import EmbeddedWatch
 from realtime.failures import CannotStart
 from realtime.health import Health, LoopWatch
 from realtime.node import Lifecycle, Node, Part
+from realtime.web.routes import Pages, web_routes
 from state.settings import Settings
 
 BODY_BYTES_MAXIMUM = 1024 * 1024
@@ -43,6 +48,7 @@ async def serve(
     stop = _stop_event()
     async with _connected(settings, listener, is_development) as node:
         lifecycle = Lifecycle(_parts(node, servers))
+        node.web.add_routes(web_routes(_pages(node)))
         node.web.add_routes(_health(node, lifecycle).routes())
         runner = web.AppRunner(
             node.web, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
@@ -81,6 +87,15 @@ def _parts(node: Node, servers: EmbeddedServers | None) -> list[Part]:
     if servers is not None:
         parts.append(EmbeddedWatch(servers))
     return parts
+
+
+def _pages(node: Node) -> Pages:
+    contract = asyncapi(version("flylive-realtime"))
+    documents = {
+        "/asyncapi.json": (msgspec.json.encode(contract), "application/json"),
+        "/flylive.d.ts": (typescript(contract).encode(), "text/plain"),
+    }
+    return Pages(documents, front="/docs")
 
 
 def _health(node: Node, lifecycle: Lifecycle) -> Health:

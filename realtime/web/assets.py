@@ -42,7 +42,7 @@ def read_assets(folder: Path = STATIC) -> dict[str, Asset]:
 
 
 def read_page(name: str, **values: str) -> Asset:
-    """A page with its placeholders filled in; the values come from the configuration, never from a request."""
+    """A page with its placeholders filled in; no value of a request ever gets here."""
     text = (PAGES / f"{name}.html").read_text(encoding="utf-8")
     for key, value in values.items():
         text = text.replace("{" + key + "}", value)

@@ -4,8 +4,8 @@
 const CHAT_KEPT = 200;
 
 export function fromSnapshot(snapshot, you) {
-  return { ...snapshot, seats: snapshot.seats, chat: snapshot.chat ?? [], requests: snapshot.requests ?? [],
-    invites: snapshot.my_invites ?? [], combos: snapshot.combos ?? [], members: {}, you, closed: null };
+  const combos = snapshot.combos.map((combo) => ({ ...combo, sender: { user_id: combo.sender_id }, gift: { gift_id: combo.gift_id } }));
+  return { ...snapshot, invites: snapshot.my_invites, combos, members: {}, you, closed: null };
 }
 
 export function seatOf(room, userId) {
