@@ -48,7 +48,7 @@ async def serve(
     stop = _stop_event()
     async with _connected(settings, listener, is_development) as node:
         lifecycle = Lifecycle(_parts(node, servers))
-        node.web.add_routes(web_routes(_pages(node)))
+        node.web.add_routes(web_routes(_pages()))
         node.web.add_routes(_health(node, lifecycle).routes())
         runner = web.AppRunner(
             node.web, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
@@ -89,7 +89,7 @@ def _parts(node: Node, servers: EmbeddedServers | None) -> list[Part]:
     return parts
 
 
-def _pages(node: Node) -> Pages:
+def _pages() -> Pages:
     contract = asyncapi(version("flylive-realtime"))
     documents = {
         "/asyncapi.json": (msgspec.json.encode(contract), "application/json"),
