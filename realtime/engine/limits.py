@@ -16,6 +16,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # how long a request line and its headers may dribble in
     head_seconds: float = 5.0
     head_bytes: int = 8192
+    # how long the body of a POST may take
+    body_seconds: float = 10.0
     # how long we wait for the answer to our WebSocket close frame before the socket is cut
     linger_seconds: float = 2.0
     # above this the kernel buffer is full and the lossy lane is dropped

@@ -25,3 +25,7 @@ FINAL = frozenset({Reason.CLIENT_DISCONNECT, Reason.SERVER_DISCONNECT, Reason.BA
 
 def resumable(reason: str) -> bool:
     return reason not in FINAL
+
+
+class BadPacket(Exception):
+    """The client broke the protocol or a limit: its session is closed."""

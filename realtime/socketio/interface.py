@@ -19,7 +19,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from realtime.socketio.connection import Connection
 from realtime.socketio.frames import Frames
+from realtime.socketio.group import Group
+
+__all__ = ["Accept", "Application", "Connection", "Frames", "Group", "Recovery", "Refuse"]
 
 
 class Recovery(msgspec.Struct, frozen=True):
@@ -45,38 +49,6 @@ class Refuse(msgspec.Struct, frozen=True):
     data: Mapping[str, Any] | None = None
 
 
-class Connection(Protocol):
-    """One Socket.IO connection of one client."""
-
-    @property
-    def sid(self) -> str: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def environ(self) -> dict[str, Any]:
-        """A few CGI names of the handshake request (headers, query); emptied after on_connect."""
-        ...
-
-    @property
-    def closed(self) -> bool: ...
-
-    state: Any
-    """Belongs to the application."""
-
-    def send(self, frames: Frames) -> None: ...
-    def lossy(self, frames: Frames) -> None:
-        """As `send`, but dropped when the client is behind."""
-        ...
-
-    def acknowledge(self, ack_id: int | None, reply: object) -> None:
-        """Answer a command; no effect without an id."""
-        ...
-
-    def close(self, reason: str, *, resumable: bool) -> None:
-        """Resumable: the transport just ends and clients come back by themselves; else DISCONNECT is sent."""
-        ...
-
-
 class Application(Protocol):
     def on_connect(
         self, connection: Connection, auth: dict[str, Any], recovery: Recovery | None
@@ -87,26 +59,3 @@ class Application(Protocol):
     ) -> Awaitable[None] | None: ...
 
     def on_disconnect(self, connection: Connection, reason: str) -> Awaitable[None] | None: ...
-
-
-class Group(Protocol):
-    """The local members of one room. Events of one tick leave as one write per member."""
-
-    def add(self, connection: Connection) -> None: ...
-    def remove(self, connection: Connection) -> None: ...
-    def __len__(self) -> int: ...
-    def __contains__(self, connection: object) -> bool: ...
-    def send(self, frames: Frames) -> None: ...
-    def send_lossy(self, frames: Frames) -> None: ...
-
-
-class Wire(Protocol):
-    """The server as the product sees it; made by `realtime.socketio.server.Server(application=...)`."""
-
-    connections: Mapping[str, Connection]
-    """By sid: every connection that was accepted and not yet closed."""
-
-    def group(self) -> Group: ...
-    async def drain(self, reason: str, *, batch: int, pause_seconds: float) -> None:
-        """Close every transport resumably, `batch` at a time."""
-        ...

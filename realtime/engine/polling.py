@@ -1,0 +1,110 @@
+"""Engine.IO over HTTP: a GET that waits for packets, a POST that brings some.
+
+aiohttp does not tell a handler that its client has gone, unless every handler of the application is to be
+cancelled then. A GET that waits therefore puts a `Watch` between the transport and aiohttp's protocol: it
+passes everything on and notes the end of the connection.
+"""
+
+import asyncio
+import binascii
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from realtime.engine.reasons import BadPacket, Reason
+from realtime.engine.requests import Refused
+from realtime.engine.session import CLOSE_PACKET, ENDING, POLLING, Session
+
+if TYPE_CHECKING:
+    from realtime.engine.server import Engine
+
+SEPARATOR = "\x1e"
+
+
+class Watch(asyncio.Protocol):
+    def __init__(self, inner: asyncio.Protocol, lost: "asyncio.Future[None]") -> None:
+        self._inner, self._lost = inner, lost
+
+    def data_received(self, data: bytes) -> None:
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._lost.done():
+            self._lost.cancel()
+        self._inner.connection_lost(error)
+
+
+async def answer_poll(session: Session, request: web.Request) -> bytes:
+    """The body of a GET: what waits, else what comes next, else (upgrading, closed) a NOOP or the end."""
+    if session.poll is not None:
+        session.close(Reason.TRANSPORT_ERROR, final=CLOSE_PACKET)
+        raise Refused("Duplicate poll")
+    if not session.pending and session.state == POLLING:
+        session.poll = asyncio.get_running_loop().create_future()
+        try:
+            await _wait(session.poll, request)
+        except asyncio.CancelledError:  # the client has gone, or the server stops
+            session.close(Reason.TRANSPORT_ERROR)
+            raise
+        finally:
+            session.poll = None
+    payload = session.take_payload()
+    if session.state == ENDING:
+        session.close(Reason.SERVER_DISCONNECT)
+    return payload
+
+
+async def _wait(poll: "asyncio.Future[None]", request: web.Request) -> None:
+    transport, protocol = request.transport, request.protocol
+    if transport is None:
+        raise asyncio.CancelledError
+    transport.set_protocol(Watch(protocol, poll))
+    try:
+        await poll
+    finally:
+        transport.set_protocol(protocol)
+
+
+async def take_post(engine: "Engine", session: Session, request: web.Request) -> None:
+    limit = engine.limits.message_bytes
+    if session.posting or (request.content_length or 0) > limit:
+        session.close(Reason.BAD_PACKET)
+        raise Refused("Overlapping POST" if session.posting else "Payload too large")
+    session.posting = True
+    try:
+        async with asyncio.timeout(engine.limits.body_seconds):
+            body = await request.read()
+        if len(body) > limit:
+            raise BadPacket("payload too large")
+        await _packets(engine, session, body.decode())
+    except (BadPacket, UnicodeDecodeError, binascii.Error) as error:
+        session.close(Reason.BAD_PACKET)
+        raise Refused("Bad packet") from error
+    except (TimeoutError, OSError) as error:
+        session.close(Reason.TRANSPORT_ERROR)
+        raise Refused("Incomplete request") from error
+    finally:
+        session.posting = False
+
+
+async def _packets(engine: "Engine", session: Session, payload: str) -> None:
+    for packet in payload.split(SEPARATOR):
+        if session.reading_paused:
+            session.resumed = asyncio.get_running_loop().create_future()
+            await session.resumed
+        if session.closed:
+            return
+        if packet[:1] == "b":
+            engine.consumer.on_message(session, b64decode(packet[1:], validate=True))
+        else:
+            engine.packet(session, packet)
