@@ -466,8 +466,6 @@ class CorrectOnline(Base, frozen=True, tag="internal:correct_online"):
 InternalCommand = (
     ExpireDue | MarkAway | MarkBack | ReleaseUser | AnnounceMembers | AnnounceGift | CorrectOnline
 )
-    ExpireDue | MarkAway | MarkBack | ReleaseUser | AnnounceMembers | AnnounceGift | CorrectOnline
-)
 AnyCommand = Command | InternalCommand
 
 COMMAND_TYPES: Final[dict[str, type[Base]]] = {
