@@ -128,7 +128,8 @@ def listeners_allowed(auth: Auth) -> Callable[[str], bool]:
     allowed += [key.secret for key in auth.service_keys if {"*", "tap"} & set(key.scopes)]
 
     def is_allowed(key: str) -> bool:
-        return any([hmac.compare_digest(key.encode(), secret.encode()) for secret in allowed])
+        agreements = [hmac.compare_digest(key.encode(), secret.encode()) for secret in allowed]
+        return any(agreements)
 
     return is_allowed
 
