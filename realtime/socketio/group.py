@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from realtime.engine.corks import Corks
 from realtime.engine.reasons import Reason
 from realtime.engine.session import Session
 from realtime.socketio.frames import Frames
@@ -81,7 +80,6 @@ class Fanout:
         self.budget_seconds = budget_seconds
         self._queue: deque[Group] = deque()
         self._scheduled = False
-        self.corks = Corks()  # the engine's own as soon as there is one
 
     def add(self, group: "Group") -> None:
         self._queue.append(group)
@@ -89,11 +87,11 @@ class Fanout:
             self._schedule()
 
     def _schedule(self) -> None:
-        self._scheduled = self.corks.deferred = True
+        self._scheduled = True
         asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        self._scheduled = self.corks.deferred = False
+        self._scheduled = False
         deadline = time.monotonic() + self.budget_seconds
         while self._queue:
             group = self._queue.popleft()
@@ -106,7 +104,6 @@ class Fanout:
                 self._queue.append(group)
             if time.monotonic() >= deadline:
                 break
-        self.corks.flush()
         if self._queue:
             self._schedule()
 

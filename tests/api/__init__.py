@@ -1,1 +1,0 @@
-"""Tests of the API and the ledger."""
