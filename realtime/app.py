@@ -21,6 +21,7 @@ from aiohttp import web
 
 from api import migrations
 from realtime.documents.asyncapi import asyncapi
+from realtime.documents.tables import tables
 from realtime.documents.typescript import typescript
 from realtime.embedded.servers import EmbeddedServers
 from realtime.embedded.watch import EmbeddedWatch
@@ -94,6 +95,7 @@ def _pages() -> Pages:
     documents = {
         "/asyncapi.json": (msgspec.json.encode(contract), "application/json"),
         "/flylive.d.ts": (typescript(contract).encode(), "text/plain"),
+        "/docs/tables.json": (msgspec.json.encode(tables()), "application/json"),
     }
     return Pages(documents, front="/docs")
 

@@ -12,10 +12,12 @@ import secrets
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives import serialization
 
 from realtime.config import is_loopback
-from realtime.failures import CannotStart
+from realtime.failures import BadConfiguration, CannotStart
 from state.settings import Settings, TokenKey
+from state.tokens import Key, KeyRing
 
 DEVELOPMENT_SERVICE_KEY = "development-service-key"
 DEVELOPMENT_TOKEN_KEY = TokenKey(kid="development", secret="development-token-key-for-loopback-only")
@@ -58,6 +60,34 @@ def with_keys(settings: Settings, data: Path) -> Keys:
         token_keys=auth.token_keys or (token_key,),
     )
     return Keys(msgspec.structs.replace(settings, auth=filled), origin)
+
+
+def keyring(settings: Settings) -> KeyRing:
+    """The keys of room tokens; the first of the configuration signs."""
+    auth = settings.auth
+    keys = {key.kid: _key(key) for key in auth.token_keys}
+    return KeyRing(
+        keys=keys,
+        active=auth.token_keys[0].kid,
+        issuer=auth.issuer,
+        lifetime_seconds_max=auth.token_lifetime_maximum_seconds,
+    )
+
+
+def _key(key: TokenKey) -> Key:
+    if key.algorithm == "HS256":
+        return Key(kid=key.kid, algorithm="HS256", verifying=key.secret, signing=key.secret)
+    try:
+        if "PRIVATE" not in key.secret:
+            serialization.load_pem_public_key(key.secret.encode())
+            return Key(kid=key.kid, algorithm="EdDSA", verifying=key.secret)
+        public = serialization.load_pem_private_key(key.secret.encode(), password=None).public_key()
+    except ValueError:
+        raise BadConfiguration(f"auth.token_keys: {key.kid} is not an Ed25519 key in PEM") from None
+    verifying = public.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
+    return Key(kid=key.kid, algorithm="EdDSA", verifying=verifying, signing=key.secret)
 
 
 def _stored_keys(path: Path) -> StoredKeys:

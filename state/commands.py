@@ -453,13 +453,19 @@ class AnnounceGift(Base, frozen=True, tag="internal:announce_gift"):
     recipients: list[str]
     total_cost: int
     combo_window_ms: int | None = None
+    # When the gift was committed: one announced late is counted, but its animation is over.
+    committed_at: int | None = None
 
 
-class CloseIdle(Base, frozen=True, tag="internal:close_idle"):
-    """Closes a room that nobody was in for long."""
+class CorrectOnline(Base, frozen=True, tag="internal:correct_online"):
+    """A node died between a join and its announcement: the count is brought back to the truth."""
+
+    online: int
 
 
-InternalCommand = ExpireDue | MarkAway | MarkBack | ReleaseUser | AnnounceMembers | AnnounceGift | CloseIdle
+InternalCommand = (
+    ExpireDue | MarkAway | MarkBack | ReleaseUser | AnnounceMembers | AnnounceGift | CorrectOnline
+)
 AnyCommand = Command | InternalCommand
 
 COMMAND_TYPES: Final[dict[str, type[Base]]] = {

@@ -246,7 +246,7 @@ class ChatDeleted(Happening, frozen=True, tag="chat:deleted"):
 
 
 class ChatUserMuted(Happening, frozen=True, tag="chat:user_muted"):
-    """A user may not write until a time; 0 is for good, null lifts it."""
+    """A user may not write until a time; null is for good, 0 lifts it."""
 
     user_id: str
     until: int | None

@@ -53,7 +53,7 @@ class Ban(Struct, frozen=True, array_like=True):
 
 
 class Room(Struct, frozen=True, array_like=True):
-    """The document. Maps go from user id to a time; 0 there means for good."""
+    """The document. Mutes and cooldowns go from user id to the time they end; None there is for good."""
 
     room_id: str
     owner_id: str
@@ -67,8 +67,8 @@ class Room(Struct, frozen=True, array_like=True):
     combos: tuple[Combo, ...] = ()
     roles: dict[str, Role] = {}
     bans: dict[str, Ban] = {}
-    chat_mutes: dict[str, int] = {}
-    mic_mutes: dict[str, int] = {}
+    chat_mutes: dict[str, int | None] = {}
+    mic_mutes: dict[str, int | None] = {}
     cooldowns: dict[str, int] = {}
     spoken: dict[str, int] = {}
     online: int = 0

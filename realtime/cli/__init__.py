@@ -25,12 +25,16 @@ class Command:
 
 COMMANDS = {
     "serve": Command("realtime.cli.serve:serve", "run a node"),
+    "token create": Command("realtime.cli.token:create", "print a room token"),
+    "token inspect": Command("realtime.cli.token:inspect", "verify a room token and print its claims"),
     "migrate": Command(
         "realtime.cli.migrate:migrate", "bring the database schema up to date", needs_servers=True
     ),
     "config check": Command("realtime.cli.config:check", "say whether the configuration is valid"),
     "config print": Command("realtime.cli.config:show", "every setting with where it came from"),
     "config doc": Command("realtime.cli.config:doc", "every setting with its bounds, as Markdown"),
+    "doctor": Command("realtime.cli.doctor:doctor", "check what a node needs and say what to do"),
+    "healthcheck": Command("realtime.cli.healthcheck:healthcheck", "exit 0 when the node is ready"),
     "bench": Command("loadtests.cli:bench", "measure, beside the peers (--list says what)"),
     "scenario": Command("loadtests.cli:scenario", "put load on a server and judge it"),
 }

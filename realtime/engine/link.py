@@ -85,19 +85,29 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             if self.reader is None and not self.closing:
-                size = len(data) - 6
-                if 0 <= size < 126 and data[1] == 0x80 | size:
-                    if data[0] == TEXT_HEAD:
-                        self.engine.received(self, unmask(data[2:6], data[6:]).decode())
-                        return
-                    if data[0] == BINARY_HEAD:
-                        self.engine.received(self, unmask(data[2:6], data[6:]))
-                        return
-            self._read(data)
+                data = self._short_messages(data)
+            if data or self.reader is not None:
+                self._read(data)
         except UnicodeDecodeError:
             self._refuse(BAD_DATA)
         except FrameError as error:
             self._refuse(error.code)
+
+    def _short_messages(self, data: bytes) -> bytes:
+        """The fast path: whole, masked, unfragmented messages of < 126 bytes. Returns what is left."""
+        start, end = 0, len(data)
+        while end - start >= 6:
+            size = data[start + 1] - 0x80
+            stop = start + 6 + size
+            opcode = data[start]
+            if not 0 <= size < 126 or stop > end or (opcode != TEXT_HEAD and opcode != BINARY_HEAD):
+                break
+            body = unmask(data[start + 2 : start + 6], data[start + 6 : stop])
+            start = stop
+            self.engine.received(self, body.decode() if opcode == TEXT_HEAD else body)
+            if self.closing or (self.session is not None and self.session.reading_paused):
+                break
+        return data[start:] if start else data
 
     # Frames.
 
@@ -108,7 +118,7 @@ class Link(asyncio.Protocol):
             reader = FrameReader(limits.message_bytes, limits.fragments, limits.control_frames)
             self.reader = reader
         reader.feed(data)
-        while (message := reader.next()) is not None:
+        while not self._stopped() and (message := reader.next()) is not None:
             opcode, body = message
             if opcode == framing.CLOSE:
                 self._closed_by_peer(body)
@@ -120,12 +130,14 @@ class Link(asyncio.Protocol):
                 self.engine.received(self, body)
             elif opcode == framing.PING:
                 self._pong(body)
-            if self.transport is None or self.transport.is_closing():
-                return
-            if self.session is not None and self.session.reading_paused:
-                return  # `continue_reading` parses the rest
         if reader.idle:
             self.reader = None
+
+    def _stopped(self) -> bool:
+        """Nobody wants more now; after a pause `continue_reading` parses the rest."""
+        if self.transport is None or self.transport.is_closing():
+            return True
+        return self.session is not None and self.session.reading_paused
 
     def continue_reading(self) -> None:
         """The consumer has caught up: handle what was read but not parsed, then read on."""

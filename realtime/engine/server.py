@@ -19,6 +19,7 @@ import engineio
 from aiohttp import web
 
 from realtime.engine import framing
+from realtime.engine.corks import Corks
 from realtime.engine.handlers import Handlers
 from realtime.engine.limits import Limits
 from realtime.engine.link import Link, accept_response, valid_key
@@ -74,6 +75,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no typ
         self.addresses: dict[str, int] = {}
         self.counters: Counter[str] = Counter()  # closed sessions by reason, refused requests by text
         self.wheel = Wheel(self._resolution())
+        self.corks = Corks()
 
     def _resolution(self) -> float:
         limits = self.limits

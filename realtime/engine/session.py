@@ -36,12 +36,14 @@ class Session:
     __slots__ = (
         "_closing_soon",
         "_connect_by",
+        "_corked",
         "_idle_pongs",
         "_ping_at",
         "_pong_by",
         "_slow_by",
         "address",
         "consumer",
+        "direct",
         "engine",
         "environ",
         "healthy",
@@ -70,6 +72,8 @@ class Session:
         self.posting = False
         self.held: list[bytes] | None = None
         self.healthy = True
+        self.direct = False  # `write` is the transport's own
+        self._corked: list[bytes] | None = None
         self.write: Callable[[bytes], None] = self._write_pending
         self.reading_paused = False
         self.resumed: asyncio.Future[None] | None = None
@@ -105,6 +109,7 @@ class Session:
         self.choose_write()
 
     def choose_write(self) -> None:
+        self.direct = False
         if self.state >= ENDING:
             self.write, self.healthy = drop, False
         elif self.held is not None:
@@ -115,8 +120,24 @@ class Session:
         else:
             assert self.link is not None
             assert self.link.transport is not None
-            self.healthy = not self._slow_by
+            self.healthy = self.direct = not self._slow_by
             self.write = self.link.transport.write if self.healthy else self._write_slow
+
+    def post(self, wire: bytes) -> None:
+        """As `write`, for what concerns this client alone: joined with the rest of this tick."""
+        if self.direct:
+            self.direct = False
+            self._corked = [wire]
+            self.write = self._corked.append
+            self.engine.corks.add(self)
+        else:
+            self.write(wire)
+
+    def uncork(self) -> None:
+        corked, self._corked = self._corked, None
+        if corked is not None:
+            self.choose_write()
+            self.write(corked[0] if len(corked) == 1 else b"".join(corked))
 
     def _write_pending(self, wire: bytes) -> None:
         self.pending_bytes += len(wire)
@@ -154,6 +175,7 @@ class Session:
 
     def hold(self) -> None:
         """Keep back everything written from now on."""
+        self.uncork()
         self.held = []
         self.choose_write()
 
@@ -168,12 +190,19 @@ class Session:
         if self.state == OPEN and not self._slow_by:
             self._slow_by = self.engine.wheel.now() + self.engine.limits.slow_seconds
             self.engine.wheel.move(self, self._deadline())
-            self.choose_write()
+            self._rechoose()
 
     def speed_up(self) -> None:
         self._slow_by = 0.0
         if self.state == OPEN:
+            self._rechoose()
+
+    def _rechoose(self) -> None:
+        """The health has changed; what is corked stays so until the end of the tick."""
+        if self._corked is None:
             self.choose_write()
+        else:
+            self.healthy = not self._slow_by
 
     def take_payload(self) -> bytes:
         """Everything that waits, as the body of a polling response."""
@@ -249,6 +278,7 @@ class Session:
 
     def _ping(self, now: float) -> None:
         """Also while packets are held back: the client must see that we live."""
+        self.uncork()
         self._pong_by = now + self.engine.limits.ping_timeout_seconds
         held, self.held = self.held, None
         self.choose_write()
@@ -263,6 +293,7 @@ class Session:
         """End the session, its WebSocket with a closing handshake; `final` answers a GET that waits."""
         if self.state == CLOSED:
             return
+        self.uncork()
         known, self.state, self.held = self.state < ENDING, CLOSED, None
         self.choose_write()
         engine, link = self.engine, self.link

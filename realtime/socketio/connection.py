@@ -57,7 +57,7 @@ class Peer:
         for group in self.groups:
             if group.busy:
                 wire = group.owed(self.session, self.packed) + wire
-        self.session.write(wire)
+        self.session.post(wire)
 
 
 class Connection:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from realtime.engine.corks import Corks
 from realtime.engine.reasons import Reason
 from realtime.engine.session import Session
 from realtime.socketio.frames import Frames
@@ -80,6 +81,7 @@ class Fanout:
         self.budget_seconds = budget_seconds
         self._queue: deque[Group] = deque()
         self._scheduled = False
+        self.corks = Corks()  # the engine's own as soon as there is one
 
     def add(self, group: "Group") -> None:
         self._queue.append(group)
@@ -87,11 +89,11 @@ class Fanout:
             self._schedule()
 
     def _schedule(self) -> None:
-        self._scheduled = True
+        self._scheduled = self.corks.deferred = True
         asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        self._scheduled = False
+        self._scheduled = self.corks.deferred = False
         deadline = time.monotonic() + self.budget_seconds
         while self._queue:
             group = self._queue.popleft()
@@ -104,6 +106,7 @@ class Fanout:
                 self._queue.append(group)
             if time.monotonic() >= deadline:
                 break
+        self.corks.flush()
         if self._queue:
             self._schedule()
 

@@ -53,6 +53,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio has
         self._application, self._handlers = application, Handlers(self)
         self.dispatcher = Dispatcher(self.eio, self._application_of)
         self.eio.consumer = self.dispatcher
+        self.fanout.corks = self.eio.corks
 
     def _engineio_server_class(self) -> Callable[..., Engine]:
         return self._engine_class

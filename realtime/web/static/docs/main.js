@@ -23,8 +23,8 @@ function messagesOf(events, kind) {
 }
 
 function Errors({ codes }) {
-  return html`<h2 id="errors">Error codes</h2><table><thead><tr><th>Code</th><th>Retry</th><th>HTTP</th></tr></thead><tbody>
-    ${codes.map((code) => html`<tr key=${code.code}><td><code>${code.code}</code></td><td>${code.retry}</td><td>${code.status}</td></tr>`)}</tbody></table>`;
+  return html`<h2 id="errors">Error codes</h2><table><thead><tr><th>Code</th><th>Retry</th><th>HTTP</th><th>Meaning</th></tr></thead><tbody>
+    ${codes.map((code) => html`<tr key=${code.code}><td><code>${code.code}</code></td><td>${code.retry}</td><td>${code.status}</td><td class="quiet">${code.meaning}</td></tr>`)}</tbody></table>`;
 }
 
 function Permissions({ permissions }) {
