@@ -162,6 +162,12 @@ class IceResponder:
     def owner(self, address: Address) -> IceSession | None:
         return self._owner.get(address)
 
+    def lose(self, session: IceSession, address: Address) -> Change:
+        """An address of the session works no more."""
+        if self._owner.get(address) is session:
+            del self._owner[address]
+        return session.lose(address)
+
     def respond(self, data: bytes, address: Address, seen: Address, now: float) -> Outcome | None:
         """`seen` is the address the client has for us: the same, except for stream connections."""
         user = stun.user_of(data)
