@@ -12,6 +12,14 @@ from msgspec import Meta, Struct
 
 SECRET = {"secret": True}
 
+Rate = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]+(\.[0-9]+)?/[0-9]+$",
+        description="What is admitted: per second in the long run, and at once: `per_second/burst`.",
+    ),
+]
+
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True):
     """This process: where it listens and keeps its files."""
@@ -163,6 +171,52 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="Origins that browsers may connect from; empty: the node's own; `*`: any."),
     ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks of proxies whose X-Forwarded-For is believed."),
+    ] = ()
+    advertised_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s/]+)?$",
+            description="URL under which other nodes reach this one; empty: the address listened on.",
+        ),
+    ] = ""
+    recovery_seconds: Annotated[
+        int, Meta(ge=5, le=3600, description="How long a client that was cut off may come back unnoticed.")
+    ] = 120
+    message_bytes: Annotated[
+        int, Meta(ge=4096, le=1 << 20, description="Largest message a client may send.")
+    ] = 65_536
+    buffer_soft_bytes: Annotated[
+        int, Meta(ge=4096, le=1 << 24, description="Unsent bytes above which a client gets no lossy events.")
+    ] = 65_536
+    buffer_hard_bytes: Annotated[
+        int, Meta(ge=65_536, le=1 << 26, description="Unsent bytes above which a client is cut off.")
+    ] = 1_048_576
+    slow_seconds: Annotated[
+        float, Meta(ge=1, le=60, description="How long a client may be behind before it is cut off.")
+    ] = 5.0
+    address_connections: Annotated[
+        int, Meta(ge=1, description="Open connections of one remote address; carriers share addresses.")
+    ] = 256
+    rate_address_connections: Rate = "20/100"
+    address_exempt: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks without limits per address: load balancers, this machine."),
+    ] = ("127.0.0.0/8", "::1/128")
+    rate_connection_events: Rate = "50/300"
+    rate_connection_chat: Rate = "10/100"
+    rate_connection_bytes: Rate = "131072/1048576"
+    rate_user_events: Rate = "100/600"
+    rate_user_chat: Rate = "20/200"
+    rate_room_events: Rate = "5000/10000"
+    rate_room_chat: Rate = "1000/2000"
+    rate_room_joins: Rate = "2000/10000"
+    rate_node_events: Rate = "20000/40000"
+    rate_node_chat: Rate = "5000/10000"
+    rate_node_joins: Rate = "4000/20000"
+    rate_strikes: Rate = "1/50"
 
 
 class Api(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,274 @@
+"""The product above the wire: commands in, answers and events out.
+
+An `Application` for the Socket.IO server. A command is decoded strictly, admitted, carried out by the kernel
+or by the service that its domain belongs to, and answered; the wire keeps the order of one client. What ends
+a session, for whatever reason and from whatever node, ends it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from realtime.channels import Channels
+from realtime.doorway import Doorway
+from realtime.engine.reasons import Reason, resumable
+from realtime.fanout import Channel
+from realtime.letters import Letters
+from realtime.membership import Membership
+from realtime.parts import Parts
+from realtime.replies import Reply, accepted, refused, unavailable
+from realtime.sessions import Session
+from realtime.socketio.frames import Frames
+from realtime.socketio.interface import Accept, Connection, Group, Recovery, Refuse
+from state.commands import (
+    ChatSend,
+    Command,
+    RoomJoin,
+    RoomLeave,
+    RoomMembers,
+    RoomSync,
+    SysRefreshToken,
+    SysTime,
+)
+from state.ports import Answer, Done
+from state.rejections import Code, Rejection, Unavailable
+from state.tokens import Claims
+from state.wire import decode_command
+
+logger = logging.getLogger(__name__)
+
+INVALID = Rejection(Code.PAYLOAD_INVALID, "a command takes one object")
+INTERNAL = Rejection(Code.INTERNAL)
+END_SIGNAL = "gateway:end"
+# Commands of these domains that need no membership; all others of theirs do.
+OPEN_TO_ALL = frozenset({"gift:catalog", "wallet:get", "rank:get"})
+# The seat of a user ends with the session for these reasons; for all others it is kept for a while.
+FREES_THE_SEAT = frozenset({"kicked", "banned", "room_closed"})
+SILENT = frozenset({"resumed", "fenced"})
+
+
+class Gateway:
+    """An `Application`."""
+
+    # made by the Socket.IO server, which in its turn needs the application first
+    make_group: Callable[[], Group]
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.channels = Channels(parts.kernel.followers, self._make_channel)
+        self.letters = Letters(parts)
+        self._doorway = Doorway(parts, self.channels, self.letters, self.end_anywhere)
+        self._membership = Membership(parts, self.channels, self._doorway, self.answer)
+        self._unsaved: set[Session] = set()
+
+    def _make_channel(self, room_id: str) -> Channel:
+        scope = self.parts.admission.room(self.parts.now_ms())
+        return Channel(room_id, self.make_group(), scope, self, self.parts.tap)
+
+    # -- Application ---------------------------------------------------------------------------------------
+
+    async def on_connect(
+        self, connection: Connection, auth: dict[str, Any], recovery: Recovery | None
+    ) -> Accept | Refuse:
+        answer = await self._doorway.connect(connection, auth, recovery)
+        if isinstance(answer, Accept):
+            session: Session = connection.state
+            self.parts.expiries.watch(session)
+            claims, tap = session.claims, self.parts.tap
+            tap.connect(session.record.sid, claims.user_id, claims.room_id, claims.role)
+        return answer
+
+    def on_command(
+        self, connection: Connection, name: str, arguments: list[Any], ack_id: int | None, size_bytes: int
+    ) -> Awaitable[None] | None:
+        session: Session = connection.state
+        body = arguments[0] if len(arguments) == 1 else None
+        self.parts.tap.command(connection.sid, ack_id, name, body)
+        command = decode_command(name, body) if isinstance(body, dict) else INVALID
+        refusal = self._admitted(session, command, size_bytes)
+        if refusal is None and isinstance(command, Rejection):
+            refusal = command
+        if refusal is not None:
+            self._refuse(session, ack_id, refusal)
+            return None
+        assert not isinstance(command, Rejection)
+        if isinstance(command, SysTime):
+            now_ms = self.parts.now_ms()
+            data = {"t0": command.t0, "t1": now_ms, "t2": now_ms}
+            self.answer(session, ack_id, accepted(data))
+            return None
+        return self._carry_out(session, name, command, ack_id)
+
+    def on_disconnect(self, connection: Connection, reason: str) -> Awaitable[None] | None:
+        session: Session = connection.state
+        self.parts.tap.disconnect(session.record.sid, reason)
+        channel = session.channel
+        if channel is not None:
+            channel.detach(session)
+        parts = self.parts
+        parts.sessions.remove(session)
+        comes_back = session.ended is None and resumable(reason)
+        self.parts.background.spawn(
+            parts.records.release(session.record) if comes_back else self._forget(session)
+        )
+        if session.member_of is not None:
+            self.parts.background.spawn(self._end_membership(session, session.member_of))
+        if parts.sessions.forget_if_gone(session.user):
+            self.parts.background.spawn(self.letters.unfollow(session.user))
+        for service in set(parts.services.values()):
+            self.parts.background.spawn(service.connection_closed(session.caller()))
+        return None
+
+    async def _forget(self, session: Session) -> None:
+        if session.ended not in SILENT:  # a resumed session lives on, elsewhere
+            await self.parts.records.forget(session.record)
+
+    async def _end_membership(self, session: Session, room_id: str) -> None:
+        audience, ended = self.parts.kernel.audience, session.ended
+        if ended in FREES_THE_SEAT:
+            await audience.leave(room_id, session.connection_id, ended or "left")
+        else:
+            await audience.drop(room_id, session.connection_id)
+
+    # -- commands ------------------------------------------------------------------------------------------
+
+    def _admitted(self, session: Session, command: Command | Rejection, size_bytes: int) -> Rejection | None:
+        """None, or RATE_LIMITED. What cannot be decoded costs as much as what can."""
+        parts = self.parts
+        now_ms, kind = parts.now_ms(), "event"
+        if isinstance(command, ChatSend):
+            kind = "chat"
+        elif isinstance(command, RoomJoin | RoomSync):
+            kind = "join"
+        room = session.channel.scope if session.channel is not None else parts.admission.node
+        wait_ms = session.allowance.bytes.take(size_bytes, now_ms) or parts.admission.command(
+            session.allowance, session.user.scope, room, kind, now_ms
+        )
+        return Rejection(Code.RATE_LIMITED, retry_after_ms=math.ceil(wait_ms)) if wait_ms else None
+
+    def _refuse(self, session: Session, ack_id: int | None, refusal: Rejection) -> None:
+        self.answer(session, ack_id, refused(refusal))
+        if session.allowance.struck_out(self.parts.now_ms()):
+            logger.info("connection %s does not keep to the limits", session.connection_id)
+            session.ended = "flooding"
+            session.connection.close(Reason.SERVER_DISCONNECT, resumable=False)
+
+    async def _carry_out(self, session: Session, name: str, command: Command, ack_id: int | None) -> None:
+        if session.ended is not None:
+            return
+        try:
+            if isinstance(command, RoomJoin):
+                await self._membership.join(session, command, ack_id)
+                return
+            if isinstance(command, RoomSync):
+                await self._membership.sync(session, command, ack_id)
+                return
+            answer = await self._answer(session, name, command)
+        except Unavailable as failure:
+            logger.warning("%s: %s", name, failure)
+            answer = unavailable()
+        except Exception:
+            logger.exception("%s failed", name)
+            answer = INTERNAL
+        reply = refused(answer) if isinstance(answer, Rejection) else accepted(answer.data)
+        self.answer(session, ack_id, reply)
+
+    async def _answer(self, session: Session, name: str, command: Command) -> Answer:
+        membership = self._membership
+        match command:
+            case RoomLeave():
+                return await membership.leave(session)
+            case RoomMembers():
+                return await membership.members(session, command)
+            case SysRefreshToken():
+                return await self._refresh(session, command.token)
+        service = self.parts.services.get(name.partition(":")[0])
+        if service is None:
+            return await self.parts.kernel.rooms.perform(session.room_id, session.actor, command)
+        if not session.joined and name not in OPEN_TO_ALL:
+            return Rejection(Code.NOT_IN_ROOM)
+        return await service.perform(session.caller(), command)
+
+    async def _refresh(self, session: Session, token: str) -> Answer:
+        claims = self._doorway.claims(token)
+        if isinstance(claims, Rejection):
+            return claims
+        if not self._same_seat(session, claims):
+            return Rejection(Code.TOKEN_INVALID, "the token is for another user, room or device")
+        self._membership.identify(session, claims)
+        return Done({"expires_at": session.expires_at_ms})
+
+    def _same_seat(self, session: Session, claims: Claims) -> bool:
+        named = (claims.user_id, claims.room_id, claims.device_id)
+        return named == (session.user_id, session.room_id, session.device_id)
+
+    def answer(self, session: Session, ack_id: int | None, reply: Reply) -> None:
+        self.parts.tap.ack(session.connection.sid, ack_id, reply)
+        session.connection.acknowledge(ack_id, reply)
+
+    # -- endings -------------------------------------------------------------------------------------------
+
+    def end(self, session: Session, reason: str) -> None:
+        """The product ends this session: its client is told why, and does not come back by itself."""
+        if session.ended is not None:
+            return
+        session.ended = reason
+        if reason in SILENT:
+            session.connection.close(Reason.REPLACED, resumable=True)
+            return
+        session.connection.send(Frames("sys:kicked", {"reason": reason}))
+        session.connection.close(Reason.SERVER_DISCONNECT, resumable=False)
+
+    def end_anywhere(self, connection_id: str, reason: str) -> None:
+        """End a connection of any node."""
+        session = self.parts.sessions.find(connection_id)
+        if session is not None:
+            self.end(session, reason)
+        else:
+            self.parts.background.spawn(
+                self.parts.kernel.signals.to_connection(connection_id, END_SIGNAL, {"reason": reason})
+            )
+
+    def on_signal(self, name: str, connection_id: str | None, body: dict[str, Any]) -> None:
+        """From another part or node: end a connection, or hand it a private event."""
+        session = self.parts.sessions.by_connection.get(connection_id or "")
+        if name == END_SIGNAL:
+            session = self.parts.sessions.find(connection_id or "")
+            if session is not None:
+                self.end(session, str(body.get("reason")))
+        elif session is not None and session.ended is None:
+            session.connection.send(Frames(name, body))
+
+    def on_fenced(self) -> None:
+        """The others have given this node up: our clients are away for them and have to come in again."""
+        for session in list(self.parts.sessions.by_connection.values()):
+            session.connection.close(Reason.SERVER_SHUTDOWN, resumable=True)
+
+    def replaced_snapshot(self, channel: Channel, session: Session) -> None:
+        assert channel.view is not None
+        self._membership.send_snapshot(session, channel.view)
+        if not self._unsaved:
+            self.parts.background.spawn(self._save_unsaved())
+        self._unsaved.add(session)
+
+    async def _save_unsaved(self) -> None:
+        while self._unsaved:
+            sessions, self._unsaved = self._unsaved, set()
+            await asyncio.gather(*(self.parts.records.save(session.record) for session in sessions))
+
+    # -- the clock -----------------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Called once a second."""
+        now_ms = self.parts.now_ms()
+        for session, due in self.parts.expiries.due(now_ms):
+            if due == "end":
+                self.end(session, "token_expired")
+            else:
+                left_ms = session.expires_at_ms - now_ms
+                session.connection.send(Frames("sys:token_expiring", {"in_ms": left_ms}))
+        await self.channels.close_idle(now_ms)
