@@ -147,7 +147,7 @@ def parse_head(head: bytes) -> tuple[str, Mapping[str, str]] | None:
             return None
         headers[name] = value.strip()
     upgrades = headers.get("upgrade", "").lower() == "websocket"
-    if not upgrades or "upgrade" not in headers.get("connection", "").lower():
+    if not upgrades or "host" not in headers or "upgrade" not in headers.get("connection", "").lower():
         return None
     if "content-length" in headers or "transfer-encoding" in headers:
         return None

@@ -140,7 +140,7 @@ class FrameReader:
             width = 2 if size == 126 else 8
             if end - body_start < width:
                 self._wait()
-            return None
+                return None
             size = int.from_bytes(buffer[body_start : body_start + width], "big")
             body_start += width
         if opcode < CLOSE and size + self._message_size > self.message_limit:
