@@ -17,3 +17,15 @@ def scenario(arguments: Sequence[str]) -> int:
     from loadtests.traffic.command import main
 
     return main(arguments)
+
+
+def record(arguments: Sequence[str]) -> int:
+    from loadtests.traces.command import record
+
+    return record(arguments)
+
+
+def replay(arguments: Sequence[str]) -> int:
+    from loadtests.traces.command import replay
+
+    return replay(arguments)

@@ -37,6 +37,8 @@ COMMANDS = {
     "healthcheck": Command("realtime.cli.healthcheck:healthcheck", "exit 0 when the node is ready"),
     "bench": Command("loadtests.cli:bench", "measure, beside the peers (--list says what)"),
     "scenario": Command("loadtests.cli:scenario", "put load on a server and judge it"),
+    "record": Command("loadtests.cli:record", "write a node's traffic to a file"),
+    "replay": Command("loadtests.cli:replay", "play recorded traffic again, at any speed and width"),
 }
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import socketio
 from aiohttp import web
 
+from realtime.tap import Tap, tap_routes
+
 SERVICE_KEY = "double-key"
 Fields = dict[str, Any]
 
@@ -47,7 +49,9 @@ class Double:
         self.coins: dict[str, int] = {}
         self.numbers = itertools.count(1)
         self.sockets: Any = socketio.AsyncServer(async_mode="aiohttp", cors_allowed_origins="*")
+        self.tap = Tap()
         self.sockets.on("connect", self.connect)
+        self.sockets.on("disconnect", self.disconnect)
         self.sockets.on("*", self.any_command)
         self.commands: dict[str, Callable[[Room, str, Fields, Fields], Awaitable[Fields | str]]] = {
             "room:leave": self.nothing,
@@ -67,7 +71,10 @@ class Double:
             [
                 web.get("/readyz", self.answer_nothing),
                 web.get("/metrics", self.metrics),
+                *tap_routes(self.tap, SERVICE_KEY.__eq__),
                 web.post("/v1/rooms", self.make_room),
+                web.get("/v1/rooms", self.list_rooms),
+                web.post("/v1/rooms/{room}/commands", self.service_command),
                 web.post("/v1/rooms/{room}/tokens", self.make_token),
                 web.get("/v1/rooms/{room}/snapshot", self.show_room),
                 web.get("/v1/gifts", self.answer_nothing),
@@ -102,6 +109,17 @@ class Double:
         ]
         self.rooms[room_id] = Room(body, owner_id, seats=seats)
         return self.done({"room_id": room_id}, 201)
+
+    async def list_rooms(self, _request: web.Request) -> web.Response:
+        rooms = [{"room_id": room_id} for room_id in self.rooms]
+        return self.done({"rooms": rooms, "next_cursor": None})
+
+    async def service_command(self, request: web.Request) -> web.Response:
+        body, room_id = await request.json(), request.match_info["room"]
+        user_id = body.get("as_user", "")
+        user = {"user_id": user_id, "name": user_id, "avatar": "", "role": "member"}
+        command = self.commands[body["command"]]
+        return self.done(await command(self.rooms[room_id], room_id, user, body["fields"]))
 
     async def make_token(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -140,9 +158,21 @@ class Double:
         if room_id not in self.rooms:
             return False
         self.people[sid] = (room_id, {"user_id": user_id, "name": user_id, "avatar": "", "role": role})
+        self.tap.connect(sid, user_id, room_id, role)
         return True
 
+    def disconnect(self, sid: str, reason: str) -> None:
+        self.people.pop(sid, None)
+        self.tap.disconnect(sid, reason)
+
     async def any_command(self, name: str, sid: str, fields: Fields) -> Fields:
+        number = next(self.numbers)
+        self.tap.command(sid, number, name, fields)
+        answer = await self.answered(name, sid, fields)
+        self.tap.ack(sid, number, answer)
+        return answer
+
+    async def answered(self, name: str, sid: str, fields: Fields) -> Fields:
         room_id, user = self.people[sid]
         if self.faults.slow_seconds:
             await asyncio.sleep(self.faults.slow_seconds)
@@ -170,6 +200,7 @@ class Double:
         if self.faults.lose_every and room.seq % self.faults.lose_every == 0:
             return
         body = {"room_id": room_id, "seq": room.seq, "at": int(time.time() * 1000), "by": by, **fields}
+        self.tap.room_event(room_id, name, body)
         await self.sockets.emit(name, (body, f"p{room.seq}"), room=room_id)
 
     async def nothing(self, _room: Room, _room_id: str, _user: Fields, _fields: Fields) -> Fields | str:
