@@ -1,4 +1,4 @@
-"""Three people in one room, each in a page of its own: everything the room page offers, seen by the others."""
+"""Three people in one room, each in a page of its own: what the room page offers, as the others see it."""
 
 from __future__ import annotations
 
