@@ -45,14 +45,14 @@ class GatewayPart:
     def __init__(self, gateway: Gateway, sockets: SocketServer, neighbours: Neighbours) -> None:
         self.gateway = gateway
         self.sockets = sockets
-        self._neighbours = neighbours
+        self.neighbours = neighbours
         self._clock: asyncio.Task[None] | None = None
 
     def attach(self, application: web.Application) -> None:
         self.sockets.attach(application)
 
     async def start(self) -> None:
-        await self._neighbours.announce()
+        await self.neighbours.announce()
         self._clock = asyncio.get_running_loop().create_task(self._run())
 
     async def check(self) -> str | None:
@@ -78,7 +78,7 @@ class GatewayPart:
                 await self._clock
         await self.sockets.drain(Reason.SERVER_SHUTDOWN, batch=1_000_000, pause_seconds=0)
         await self.gateway.parts.background.settle()
-        await self._neighbours.withdraw()
+        await self.neighbours.withdraw()
 
     async def _run(self) -> None:
         for number in itertools.count():
@@ -86,7 +86,7 @@ class GatewayPart:
                 await self.gateway.tick()
                 await self._keep_some(number)
                 if number % ANNOUNCE_TICKS == 0:
-                    await self._neighbours.announce()
+                    await self.neighbours.announce()
             except Unavailable as failure:
                 logger.warning("gateway: %s", failure)
             except Exception:

@@ -16,8 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from realtime.channels import Channels
-from realtime.entry import banned, excluded_by
-from realtime.fanout import Channel, Sent, exactly, sent_of
+from realtime.fanout import Channel, Sent, exactly, excluded_by, sent_of
 from realtime.letters import Letters, order
 from realtime.parts import Parts
 from realtime.positions import Position, inbox_seen, parse
@@ -30,6 +29,7 @@ from state.inbox import Letter
 from state.rejections import Code, Rejection, Unavailable
 from state.room import profile_of
 from state.tokens import Claims, verify
+from state.transitions import is_banned
 
 SID_BYTES = 15
 CATCH_UP_SECONDS = 2.0  # how long a returning client waits for this node to see what it has seen
@@ -125,7 +125,9 @@ class Doorway:
     def _refusal(self, channel: Channel | None, claims: Claims) -> Rejection | None:
         if channel is None or channel.view is None:
             return None
-        return banned(channel.view.room, claims.user_id, self._now_ms())
+        if is_banned(channel.view.room, claims.user_id, self._now_ms()):
+            return Rejection(Code.BANNED)
+        return None
 
     # -- a new session -------------------------------------------------------------------------------------
 

@@ -78,6 +78,13 @@ def exactly(frames: Frames, inbox: str) -> Frames:
     return Frames(name, body, f"{position}|{inbox}")
 
 
+def excluded_by(event: Event, user_id: str) -> bool:
+    """Whether this event ended the user's membership; who missed it can not go on as if it had not been."""
+    if isinstance(event, ModUserKicked | ModUserBanned):
+        return event.user_id == user_id
+    return isinstance(event, RoomClosed)
+
+
 class Channel:
     """One room on this node; a `RoomListener` of the kernel's followers."""
 

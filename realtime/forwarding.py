@@ -64,7 +64,7 @@ class Neighbours:
         self, node_id: str, own_url: str, server: Server, prefix: str, now_ms: Callable[[], int]
     ) -> None:
         self.node_id = node_id
-        self._own_url = own_url
+        self.own_url = own_url
         self._server = server
         self._prefix = prefix
         self._now_ms = now_ms
@@ -77,7 +77,7 @@ class Neighbours:
             key = f"{self._prefix}:hop-secret"
             await self._server.execute("SET", key, secrets.token_hex(32), "NX")
             self._secret = bytes(await self._server.execute("GET", key))
-        await self._server.execute("SET", self._key(self.node_id), self._own_url, "EX", LEASE_SECONDS)
+        await self._server.execute("SET", self._key(self.node_id), self.own_url, "EX", LEASE_SECONDS)
 
     def _key(self, node_id: str) -> str:
         return f"{self._prefix}:{{n:{node_id}}}:url"

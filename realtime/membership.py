@@ -15,8 +15,7 @@ from msgspec.structs import replace
 
 from realtime.channels import Channels
 from realtime.doorway import CATCH_UP_SECONDS, Doorway
-from realtime.entry import excluded_by, may_enter
-from realtime.fanout import Channel, Sent, sent_of
+from realtime.fanout import Channel, Sent, excluded_by, sent_of
 from realtime.parts import Parts
 from realtime.positions import Mark, marked, room_position
 from realtime.replies import Reply, accepted, refused
@@ -28,7 +27,7 @@ from state.ports import Done
 from state.rejections import Code, Rejection, Unavailable
 from state.room import profile_of, you
 from state.tokens import Claims
-from state.transitions import permissions_of
+from state.transitions import admit, permissions_of
 from state.wire import seen_by
 
 NOT_IN_ROOM = Rejection(Code.NOT_IN_ROOM)
@@ -116,7 +115,7 @@ class Membership:
         room = channel.view.room
         if session.member_of == channel.room_id:
             return None
-        refusal = may_enter(room, session.actor, command.password, self._now_ms())
+        refusal = admit(room, session.actor, command.password, self._now_ms())
         if refusal is not None:
             return refusal
         profile = profile_of(room, session.actor)
