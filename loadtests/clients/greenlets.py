@@ -71,11 +71,23 @@ class Connection:
             self.waiting[number] = on_answer
         self._flush()
 
-    def call(self, name: str, fields: Fields | None = None, seconds: float = CALL_SECONDS) -> Answer:
+    def call(
+        self,
+        name: str,
+        fields: Fields | None = None,
+        seconds: float = CALL_SECONDS,
+        notice: Callable[[Answer], None] | None = None,
+    ) -> Answer:
         if not self.connected:
             raise Lost("not connected")
         result: Any = AsyncResult()
-        self.post(name, fields or {}, result.set)
+
+        def answered(answer: Answer | None) -> None:
+            if notice is not None and answer is not None:
+                notice(answer)
+            result.set(answer)
+
+        self.post(name, fields or {}, answered)
         try:
             answer: Answer | None = result.get(timeout=seconds)
         except gevent.Timeout as late:

@@ -83,13 +83,22 @@ class Connection(asyncio.Protocol):
             self.waiting[number] = on_answer
         self._flush()
 
-    async def call(self, name: str, fields: Fields | None = None, seconds: float = CALL_SECONDS) -> Answer:
-        """Send a command and wait for its ack. Refusals are values; a lost connection raises `Lost`."""
+    async def call(
+        self,
+        name: str,
+        fields: Fields | None = None,
+        seconds: float = CALL_SECONDS,
+        notice: Callable[[Answer], None] | None = None,
+    ) -> Answer:
+        """Send a command and wait for its ack. Refusals are values; a lost connection raises `Lost`.
+        `notice` hears the ack at once, before any event that came in behind it."""
         if not self.connected:
             raise Lost("not connected")
         future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
 
         def answered(answer: Answer | None) -> None:
+            if notice is not None and answer is not None:
+                notice(answer)
             if not future.done():
                 future.set_result(answer)
 

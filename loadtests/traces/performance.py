@@ -14,7 +14,7 @@ from loadtests.traces.format import Trace
 from loadtests.traces.plan import Plan, planned
 from loadtests.traces.replay import Pace, RoomReplay
 from loadtests.traces.stage import make_gifts, make_room
-from loadtests.traffic.player import Stage
+from loadtests.traffic.observing import Stage
 from loadtests.traffic.run import Result, Show, Watch, judge, own_warnings, show_nothing
 from loadtests.traffic.scenario import Phase, Scenario, Threshold
 from loadtests.traffic.world import gather_bounded, new_run_id
@@ -53,7 +53,7 @@ async def perform(
     if wish.check and not trace.intact:
         measures.failed("check", 0, "TRACE_CHANGED", "the digest does not agree: the trace was cut or edited")
     async with Rest(url, service_key) as rest:
-        stage = Stage(url, rest, measures)
+        stage = Stage(url, measures)
         watching = asyncio.create_task(Watch(stage, [url], show, scenario).run())
         try:
             await make_gifts(rest, plan.gifts)

@@ -21,7 +21,7 @@ from loadtests.traces.comparison import ack_difference, room_differences
 from loadtests.traces.format import Fields
 from loadtests.traces.names import Names, fields_here
 from loadtests.traces.plan import Arrive, Ask, Await, Deed, Depart, RoomPlan, sign_of
-from loadtests.traffic.player import Stage
+from loadtests.traffic.observing import Stage
 
 LEARN_SECONDS = 5.0
 AWAIT_SECONDS = 120.0

@@ -9,7 +9,7 @@ from loadtests.traces.format import Fields
 from loadtests.traces.names import ROOM_PASSWORD, Names
 from loadtests.traces.plan import Arrive, Plan, RoomPlan
 from loadtests.traces.replay import WATCHER, Pace, RoomReplay
-from loadtests.traffic.player import Stage
+from loadtests.traffic.observing import Stage
 from loadtests.traffic.world import gather_bounded
 
 # Of a snapshot's settings, what cannot be set.

@@ -15,7 +15,8 @@ import msgspec
 from loadtests.clients.rest import CallFailed, Rest
 from loadtests.measures import Measures
 from loadtests.traffic import world
-from loadtests.traffic.player import Player, Stage
+from loadtests.traffic.observing import Stage
+from loadtests.traffic.player import Player
 from loadtests.traffic.scenario import Scenario, Threshold
 
 DONE, FAILED, MISUSED, BROKEN = 0, 1, 2, 99
@@ -158,19 +159,19 @@ async def play(
             place = await world.equip(scenario, rest, users)
         except (CallFailed, OSError, TimeoutError) as problem:
             return Result(scenario, measures, (), started_at, 0.0, (), f"could not prepare: {problem}")
-        stage = Stage(url, rest, measures)
-        await _perform(place, stage, Watch(stage, metrics_urls or [url], show, scenario))
+        stage = Stage(url, measures)
+        await _perform(place, stage, rest, Watch(stage, metrics_urls or [url], show, scenario))
         failure = await _settle_money(place, rest, measures)
     seconds = time.time() - started_at
     verdicts = judge(scenario, measures)
     return Result(scenario, measures, verdicts, started_at, seconds, own_warnings(measures), failure)
 
 
-async def _perform(place: world.World, stage: Stage, watch: Watch) -> None:
+async def _perform(place: world.World, stage: Stage, rest: Rest, watch: Watch) -> None:
     sample = place.scenario.latency_sample
     stage.begin()
     watching = asyncio.create_task(watch.run())
-    players = [Player(stage, user, number % sample == 0) for number, user in enumerate(place.users)]
+    players = [Player(stage, rest, user, number % sample == 0) for number, user in enumerate(place.users)]
     try:
         await asyncio.gather(*(player.play() for player in players))
     finally:
