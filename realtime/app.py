@@ -27,6 +27,7 @@ from realtime.embedded.servers import EmbeddedServers
 from realtime.embedded.watch import EmbeddedWatch
 from realtime.failures import CannotStart
 from realtime.health import Health, LoopWatch
+from realtime.listeners import Listeners
 from realtime.node import Lifecycle, Node, Part
 from realtime.web.routes import Pages, web_routes
 from state.settings import Settings
@@ -39,7 +40,7 @@ SHUTDOWN_SECONDS = 1.0
 
 async def serve(
     settings: Settings,
-    listener: socket.socket,
+    listeners: Listeners,
     servers: EmbeddedServers | None,
     announce: Callable[[Node], None],
     *,
@@ -47,7 +48,7 @@ async def serve(
 ) -> None:
     """Runs a node until it is told to stop. `settings` has the URLs and the keys filled in."""
     stop = _stop_event()
-    async with _connected(settings, listener, is_development) as node:
+    async with _connected(settings, listeners.plain, is_development) as node:
         lifecycle = Lifecycle(_parts(node, servers))
         node.web.add_routes(web_routes(_pages()))
         node.web.add_routes(_health(node, lifecycle).routes())
@@ -57,7 +58,9 @@ async def serve(
         try:
             await lifecycle.start()
             await runner.setup()
-            await web.SockSite(runner, listener).start()
+            await web.SockSite(runner, listeners.plain).start()
+            if secure := listeners.secure:
+                await web.SockSite(runner, secure.socket, ssl_context=secure.context).start()
             announce(node)
             await stop.wait()
             await lifecycle.drain(settings.node.drain_notice_seconds, settings.node.drain_seconds)

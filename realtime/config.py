@@ -52,9 +52,12 @@ class Configuration(msgspec.Struct, frozen=True):
 def load(
     file: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    flags: Mapping[str, str] | None = None,
+    flags: Mapping[str, tuple[str, str]] | None = None,
 ) -> Configuration:
-    """Raises `BadConfiguration` with the setting and its source."""
+    """`flags` maps a flag as it was written to a setting and its text.
+
+    Raises `BadConfiguration` with the setting and its source.
+    """
     known = fields()
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -101,13 +104,13 @@ def data_directory(settings: Settings) -> Path:
 
 
 def _assignments(
-    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]
+    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, tuple[str, str]]
 ) -> Iterator[Assignment]:
     if file is not None:
         yield from _from_file(file)
     yield from _from_environment(environment)
-    for name, text in flags.items():
-        yield Assignment(name, text, f"flag {name}", is_text=True)
+    for flag, (name, text) in flags.items():
+        yield Assignment(name, text, f"flag {flag}", is_text=True)
 
 
 def _from_file(file: Path) -> Iterator[Assignment]:

@@ -33,6 +33,15 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(description="Directory of the embedded servers; empty: ./.data, for root /var/lib/flylive."),
     ] = ""
+    https_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65535,
+            description="Port of the node's own https, opened beyond loopback without a public_url, because "
+            "browsers give no microphone to plain http; 0: the port after `port`.",
+        ),
+    ] = 0
     public_url: Annotated[
         str,
         Meta(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 from realtime.keys import DEVELOPMENT_SERVICE_KEY
@@ -10,7 +11,7 @@ SAMPLE_ROOM = "lobby"
 SAMPLE_USER = "ada"
 
 
-def banner(url: str, *, key_origin: str, is_development: bool, token: str) -> str:
+def banner(url: str, *, key_origin: str, is_development: bool, token: str, secure_url: str = "") -> str:
     """With development keys the key and a token stand here; keys that are worth something never do."""
     lines = [f"FlyLive Realtime is ready at {url}", ""]
     page = f"{url}/room/{SAMPLE_ROOM}#{token}" if is_development else f"{url}/room/{SAMPLE_ROOM}#TOKEN"
@@ -23,8 +24,20 @@ def banner(url: str, *, key_origin: str, is_development: bool, token: str) -> st
     )
     if is_development:
         lines += [*_table(("room token", token)), "", "Development keys: accepted from this machine only."]
+    if secure_url:
+        lines += _for_phones(f"{secure_url}/room/{SAMPLE_ROOM}")
     lines += ["", "Try next:", *(f"  {command}" for command in _commands(url, is_development))]
     return "\n".join(lines)
+
+
+def _for_phones(link: str) -> list[str]:
+    """The link as a picture for a camera. The certificate is the node's own, so a browser asks once."""
+    import segno
+
+    picture = io.StringIO()
+    segno.make(link, error="l").terminal(out=picture, compact=True, border=1)
+    told = "On a phone (its browser will warn once: the certificate is made by this node):"
+    return ["", told, f"  {link}", picture.getvalue().rstrip("\n")]
 
 
 def _table(*rows: tuple[str, str]) -> list[str]:

@@ -18,11 +18,11 @@ import msgspec
 
 from realtime import config
 from realtime.cli.options import configuration, settings_parser
-from realtime.cli.serve import bound_socket
 from realtime.config import data_directory
 from realtime.embedded import binaries
 from realtime.embedded.servers import EmbeddedServers
 from realtime.failures import EXIT_DONE, EXIT_FAILED, CannotStart
+from realtime.listeners import bound_socket
 from state.settings import Settings
 
 REDIS_MINIMUM = (7, 0)

@@ -40,16 +40,16 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def configuration(options: argparse.Namespace) -> Configuration:
     """File, environment and flags, in that precedence."""
-    flags: dict[str, str] = {}
+    flags: dict[str, tuple[str, str]] = {}
     for assignment in options.set:
         name, separator, value = assignment.partition("=")
         if not separator:
             raise BadConfiguration(f"flag --set {assignment}: has to be SECTION.FIELD=VALUE")
-        flags[name] = value
+        flags[f"--set {name}"] = (name, value)
     for flag, (name, _) in _FLAGS.items():
         value = getattr(options, flag.strip("-").replace("-", "_"))
         if value is not None:
-            flags[name] = value
+            flags[flag] = (name, value)
     file = options.config or os.environ.get(CONFIG_VARIABLE)
     return config.load(Path(file) if file else None, os.environ, flags)
 

@@ -6,7 +6,6 @@ The port is taken before anything else: a second node on the same port must not 
 from __future__ import annotations
 
 import resource
-import socket
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
@@ -17,8 +16,9 @@ from realtime.cli.servers import embedded_servers, with_urls
 from realtime.cli.token import room_token
 from realtime.config import data_directory
 from realtime.embedded.servers import EmbeddedServers
-from realtime.failures import EXIT_DONE, CannotStart
+from realtime.failures import EXIT_DONE
 from realtime.keys import Keys, with_keys
+from realtime.listeners import Listeners, opened_listeners
 from realtime.node import Node
 
 
@@ -26,15 +26,16 @@ def serve(words: Sequence[str]) -> int:
     settings = configuration(settings_parser("serve", "Run a node until SIGTERM.").parse_args(words)).settings
     _raise_file_limit()
     with ExitStack() as stack:
-        listener = stack.enter_context(bound_socket(settings.node.host, settings.node.port))
-        keys = with_keys(settings, data_directory(settings))
+        data = data_directory(settings)
+        listeners = stack.enter_context(opened_listeners(settings.node, data))
+        keys = with_keys(settings, data)
         logs.configure(settings.log, logs.secrets_of(keys.settings))
         servers = None
         if not (settings.redis.url and settings.database.url):
             servers = embedded_servers(settings)
             urls = stack.enter_context(servers)
             keys = Keys(with_urls(keys.settings, urls), keys.origin)
-        _run(keys, listener, servers)
+        _run(keys, listeners, servers)
     return EXIT_DONE
 
 
@@ -45,21 +46,7 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that holds the port and refuses connections until the node listens on it."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        raise CannotStart(f"cannot listen on {host} port {port}: {error.strerror}") from None
-    return listener
-
-
-def _run(keys: Keys, listener: socket.socket, servers: EmbeddedServers | None) -> None:
+def _run(keys: Keys, listeners: Listeners, servers: EmbeddedServers | None) -> None:
     import uvloop
 
     from realtime import app
@@ -71,8 +58,9 @@ def _run(keys: Keys, listener: socket.socket, servers: EmbeddedServers | None) -
                 key_origin=keys.origin,
                 is_development=keys.are_public,
                 token=room_token(node.settings, SAMPLE_ROOM, SAMPLE_USER, "owner"),
+                secure_url=listeners.secure.url if listeners.secure else "",
             ),
             flush=True,
         )
 
-    uvloop.run(app.serve(keys.settings, listener, servers, announce, is_development=keys.are_public))
+    uvloop.run(app.serve(keys.settings, listeners, servers, announce, is_development=keys.are_public))

@@ -26,11 +26,13 @@ def test_without_anything_the_defaults_hold() -> None:
 
 def test_flags_win_over_variables_win_over_the_file(tmp_path: Path) -> None:
     file = _file(tmp_path, '[node]\nport = 1\nhost = "10.0.0.1"\ndrain_seconds = 3\n')
-    loaded = config.load(file, {"FLYLIVE_PORT": "2", "FLYLIVE_NODE_HOST": "10.0.0.2"}, {"node.port": "3"})
+    loaded = config.load(
+        file, {"FLYLIVE_PORT": "2", "FLYLIVE_NODE_HOST": "10.0.0.2"}, {"--port": ("node.port", "3")}
+    )
     assert loaded.settings.node.port == 3
     assert loaded.settings.node.host == "10.0.0.2"
     assert loaded.settings.node.drain_seconds == 3
-    assert loaded.source("node.port") == "flag node.port"
+    assert loaded.source("node.port") == "flag --port"
     assert loaded.source("node.host") == "environment FLYLIVE_NODE_HOST"
     assert loaded.source("node.drain_seconds") == f"file {file}"
 

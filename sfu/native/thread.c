@@ -1,0 +1,118 @@
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+enum { TICK_MS = 20 };
+static const int64_t TICK_NS = TICK_MS * 1000000LL, LOAD_WINDOW_NS = 200000000;
+
+int64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void engine_lock(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->turn);
+    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_unlock(&engine->turn);
+}
+
+void engine_unlock(struct engine *engine)
+{
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* How busy the thread is decides how long packets wait for others to the same listener: not at all while
+ * there is time to send them one by one, and as long as the options allow when there is not. */
+struct load {
+    int64_t window_start_ns, busy_ns;
+    double share;
+};
+
+static void load_add(struct load *load, int64_t from_ns, int64_t to_ns)
+{
+    load->busy_ns += to_ns - from_ns;
+    int64_t window_ns = to_ns - load->window_start_ns;
+    if (window_ns < LOAD_WINDOW_NS)
+        return;
+    load->share = (double)load->busy_ns / (double)window_ns;
+    load->window_start_ns = to_ns;
+    load->busy_ns = 0;
+}
+
+static int64_t hold_ns(const struct engine *engine, const struct load *load)
+{
+    double weight = (load->share - 0.2) / 0.2;
+    if (!engine->segmentation || weight <= 0)
+        return 0;
+    return (int64_t)((double)engine->options.hold_ns * (weight < 1 ? weight : 1));
+}
+
+static void wait_ns(int64_t duration_ns)
+{
+    struct timespec duration = {duration_ns / 1000000000, duration_ns % 1000000000};
+    while (nanosleep(&duration, &duration) != 0 && errno == EINTR)
+        ;
+}
+
+static void *loop(void *argument)
+{
+    struct engine *engine = argument;
+    struct load load = {clock_ns(), 0, 0};
+    int64_t tick_ns = load.window_start_ns;
+    while (!atomic_load(&engine->stopping)) {
+        struct pollfd events[2] = {{engine->descriptor, POLLIN, 0}, {engine->wake_descriptor, POLLIN, 0}};
+        if (poll(events, 2, TICK_MS) < 0)
+            continue;
+        int64_t started_ns = clock_ns(), hold = events[0].revents ? hold_ns(engine, &load) : 0;
+        if (hold)
+            wait_ns(hold);
+        int64_t now_ns = clock_ns();
+        engine_lock(engine);
+        engine->batch_started_ns = started_ns;
+        if (events[0].revents)
+            receive_all(engine, now_ns);
+        if (now_ns - tick_ns >= TICK_NS) {
+            reports_send(engine, now_ns);
+            tick_ns = now_ns;
+        }
+        engine_unlock(engine);
+        load_add(&load, now_ns, clock_ns());
+    }
+    return NULL;
+}
+
+bool engine_start(struct engine *engine)
+{
+    engine->wake_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (engine->wake_descriptor < 0)
+        return false;
+    engine->running = pthread_create(&engine->thread, NULL, loop, engine) == 0;
+    if (!engine->running) {
+        close(engine->wake_descriptor);
+        engine->wake_descriptor = -1;
+    }
+    return engine->running;
+}
+
+void engine_stop(struct engine *engine)
+{
+    if (!engine->running)
+        return;
+    atomic_store(&engine->stopping, true);
+    uint64_t one = 1;
+    /* if this could fail, the loop would still see the flag at its next tick */
+    ssize_t written = write(engine->wake_descriptor, &one, sizeof one);
+    (void)written;
+    pthread_join(engine->thread, NULL);
+    engine->running = false;
+    close(engine->wake_descriptor);
+    engine->wake_descriptor = -1;
+}

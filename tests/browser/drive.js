@@ -1,0 +1,91 @@
+// Pages of one headless Chromium under the command of a test: JSON lines in, JSON lines out.
+// In: {id, op, page, ...}; out: {id, result} or {id, error}. Every page keeps its console errors and dialogs.
+
+const readline = require("readline");
+const { chromium } = require("playwright-core");
+
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+  "--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection"];
+const SECONDS = 15;
+
+const pages = new Map();
+let browser;
+
+const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
+
+// Remembers every peer connection of the page, so that a test can ask for their statistics.
+function watchPeers() {
+  window.peers = [];
+  const Original = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Original {
+    constructor(...given) {
+      super(...given);
+      window.peers.push(this);
+    }
+  };
+}
+
+async function heard() {
+  let packets = 0, energy = 0, concealed = 0;
+  for (const peer of window.peers) {
+    if (peer.connectionState === "closed") continue;
+    for (const stat of (await peer.getStats()).values()) {
+      if (stat.type !== "inbound-rtp" || stat.kind !== "audio") continue;
+      packets += stat.packetsReceived ?? 0;
+      energy += stat.totalAudioEnergy ?? 0;
+      concealed += stat.concealedSamples ?? 0;
+    }
+  }
+  return { packets, energy, concealed };
+}
+
+const OPS = {
+  async start({ executable }) {
+    browser = await chromium.launch({ executablePath: executable, headless: true, args: FLAGS });
+  },
+  async open({ page: name, url, width, height, language }) {
+    const context = await browser.newContext({ viewport: { width: width ?? 390, height: height ?? 844 }, locale: language ?? "en-US",
+      permissions: ["microphone"], ignoreHTTPSErrors: true });
+    const page = await context.newPage();
+    const kept = { page, errors: [], dialogs: [], requests: [] };
+    page.on("console", (message) => message.type() === "error" && kept.errors.push(message.text()));
+    page.on("pageerror", (error) => kept.errors.push(String(error)));
+    page.on("dialog", (dialog) => { kept.dialogs.push(dialog.message()); dialog.dismiss(); });
+    page.on("request", (request) => kept.requests.push(request.url()));
+    await page.addInitScript(watchPeers);
+    pages.set(name, kept);
+    await page.goto(url);
+  },
+  click: ({ page, selector }) => pages.get(page).page.click(selector, { timeout: SECONDS * 1000 }),
+  fill: ({ page, selector, text }) => pages.get(page).page.fill(selector, text, { timeout: SECONDS * 1000 }),
+  press: ({ page, selector, key }) => pages.get(page).page.press(selector, key, { timeout: SECONDS * 1000 }),
+  select: ({ page, selector, value }) => pages.get(page).page.selectOption(selector, value, { timeout: SECONDS * 1000 }),
+  appear: ({ page, selector, seconds }) => pages.get(page).page.waitForSelector(selector, { timeout: (seconds ?? SECONDS) * 1000 }).then(() => true),
+  vanish: ({ page, selector, seconds }) => pages.get(page).page.waitForSelector(selector, { state: "detached", timeout: (seconds ?? SECONDS) * 1000 }).then(() => true),
+  until: ({ page, condition, seconds }) => pages.get(page).page.waitForFunction(condition, null, { timeout: (seconds ?? SECONDS) * 1000 }).then(() => true),
+  text: ({ page, selector }) => pages.get(page).page.textContent(selector, { timeout: SECONDS * 1000 }),
+  count: ({ page, selector }) => pages.get(page).page.locator(selector).count(),
+  evaluate: ({ page, code }) => pages.get(page).page.evaluate(code),
+  heard: ({ page }) => pages.get(page).page.evaluate(heard),
+  offline: ({ page, offline }) => pages.get(page).page.context().setOffline(offline),
+  screenshot: ({ page, path, full }) => pages.get(page).page.screenshot({ path, fullPage: full ?? false }).then(() => path),
+  resize: ({ page, width, height }) => pages.get(page).page.setViewportSize({ width, height }),
+  async report({ page }) {
+    const { errors, dialogs, requests } = pages.get(page);
+    return { errors, dialogs, requests };
+  },
+  close: ({ page }) => pages.get(page).page.context().close(),
+};
+
+readline.createInterface({ input: process.stdin }).on("line", async (line) => {
+  const asked = JSON.parse(line);
+  try {
+    say({ id: asked.id, result: (await OPS[asked.op](asked)) ?? null });
+  } catch (error) {
+    say({ id: asked.id, error: String(error).slice(0, 2000) });
+  }
+}).on("close", async () => {
+  await browser?.close();
+  process.exit(0);
+});
