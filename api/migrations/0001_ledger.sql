@@ -27,7 +27,9 @@ CREATE TABLE ledger.accounts (
     experience bigint NOT NULL DEFAULT 0,
     gift_total bigint NOT NULL DEFAULT 0,
     UNIQUE (owner_id, currency, kind, shard),
-    CHECK (balance >= 0 OR kind = 'issuance')
+    -- Issuance owes what is in circulation. A shard of the platform is a part of one account: only their sum
+    -- must not go below zero, which `flylive ledger verify` looks at.
+    CHECK (balance >= 0 OR kind IN ('issuance', 'platform'))
 ) WITH (fillfactor = 60);
 
 -- System accounts stand below 1000, at places that can be computed: a payment needs no look-up for them, and
@@ -58,6 +60,9 @@ CREATE TABLE ledger.transactions (
     price bigint CHECK (price > 0),
     quantity integer CHECK (quantity BETWEEN 1 AND 9999),
     recipients text[],
+    -- Counted for the sender in all, and for each recipient.
+    wealth_xp bigint,
+    charm_xp bigint,
     currency text,
     reason text,
     reference text,

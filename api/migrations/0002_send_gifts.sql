@@ -250,11 +250,12 @@ BEGIN
         WHERE a.account_id = s.account AND a.account_id = ANY (accounts)
     ), booked AS (
         INSERT INTO ledger.transactions (transaction_id, kind, owner_id, idempotency_key, fingerprint, at_ms,
-            amount, room_id, gift_id, price, quantity, recipients)
+            amount, room_id, gift_id, price, quantity, recipients, wealth_xp, charm_xp)
         SELECT id, 'gift', sender, key, fingerprint, at_ms, cost, room, gift, price, quantity,
-            string_to_array(joined, ',')
-        FROM unnest(ids, senders, keys, fingerprints, rooms, gifts, prices, quantities, recipients, costs)
-            AS g (id, sender, key, fingerprint, room, gift, price, quantity, joined, cost)
+            string_to_array(joined, ','), wealth, charm
+        FROM unnest(ids, senders, keys, fingerprints, rooms, gifts, prices, quantities, recipients, wealths,
+            charms, costs)
+            AS g (id, sender, key, fingerprint, room, gift, price, quantity, joined, wealth, charm, cost)
         WHERE cost IS NOT NULL
     ), queued AS (
         INSERT INTO ledger.outbox (transaction_id, at_ms, detail)
