@@ -1,9 +1,9 @@
 """Who leads: sorted sets in Redis, by day, week, month and for all time.
 
-The boards are a view of the ledger. The outbox relay feeds them: every committed gift is added once, a reversal
-is subtracted in the period of its gift. Adding is not repeatable, so the script that adds also remembers which
-transactions it has added; the memory is kept by the hour and outlives any sane delay of the outbox. Whatever
-happens, `rebuild` makes the boards equal to the ledger again.
+The boards are a view of the ledger. The outbox relay feeds them: every committed gift is added once, a
+reversal is subtracted in the period of its gift. Adding is not repeatable, so the script that adds also
+remembers which transactions it has added; the memory is kept by the hour and outlives any sane delay of
+the outbox. Whatever happens, `rebuild` makes the boards equal to the ledger again.
 
 Days start at midnight UTC, weeks on Monday.
 """

@@ -1,10 +1,10 @@
 """Tells what is committed: to the boards, to the parties, to the room. Each once, whatever dies in between.
 
-A payment and its row in the outbox are one commit. Relays (one per node) take rows that no other relay holds,
-tell them, and delete them. Who dies while telling leaves the rows where they are, and telling again is harmless:
-the boards remember which transactions they counted, a wallet is told as it is and not as it changed, and the
-room takes the transaction's id as command id, so a repeat gets the first answer. That memory of the room is
-short; a row that is older than it is first looked for in the room's events.
+A payment and its row in the outbox are one commit. Relays (one per node) take rows that no other relay
+holds, tell them, and delete them. Who dies while telling leaves the rows where they are, and telling
+again is harmless: the boards remember which transactions they counted, a wallet is told as it is and not
+as it changed, and the room takes the transaction's id as command id, so a repeat gets the first answer.
+That memory of the room is short; a row that is older than it is first looked for in the room's events.
 
 Rows are taken by lock, never by "id greater than the last": ids become visible out of order.
 """
@@ -28,7 +28,7 @@ from api.ledger.queries import query
 from state import limits
 from state.commands import AnnounceGift
 from state.events import GiftSent, WalletUpdated
-from state.fields import GiftShown
+from state.fields import Board, GiftShown
 from state.identity import SYSTEM, Profile
 from state.inbox import Inbox
 from state.ports import Done
@@ -71,7 +71,7 @@ class Relay:
         inbox: Inbox,
         boards: Boards,
         now_ms: Callable[[], int],
-        on_told: Callable[[str, Done], None] = lambda transaction_id, done: None,
+        on_told: Callable[[str, Done], None],
     ) -> None:
         self._database = database
         self._rooms = rooms
@@ -239,7 +239,7 @@ def counted_of(rows: Sequence[Any], moved: Sequence[Any]) -> list[Counted]:
         scores = [Score("senders", row["owner_id"], spent), Score("rooms", room_id, spent)]
         for move in parts.get(row["transaction_id"], []):
             if move["currency"] == "diamonds":
-                board = "agencies" if move["kind"] == "agency" else "recipients"
+                board: Board = "agencies" if move["kind"] == "agency" else "recipients"
                 scores.append(Score(board, move["owner_id"], move["amount"]))
         at_ms = row["original_at_ms"] or row["at_ms"]
         counted.append(Counted(str(row["transaction_id"]), row["at_ms"], at_ms, scores))

@@ -1,11 +1,11 @@
 """The port to Postgres: a bounded wait for everything, and one exception for "it did not answer".
 
-A caller with money in its hand gets yes, no, or `Unavailable` within its time. After `Unavailable` the outcome
-is unknown: the statement may have been committed although the answer was lost. Asking again with the same
-idempotency key finds out, which is why the ledger keeps keys for good.
+A caller with money in its hand gets yes, no, or `Unavailable` within its time. After `Unavailable` the
+outcome is unknown: the statement may have been committed although the answer was lost. Asking again with
+the same idempotency key finds out, which is why the ledger keeps keys for good.
 
-A connection whose statement ran out of time is thrown away: waiting for its cancellation would take as long as
-the trouble that caused it.
+A connection whose statement ran out of time is thrown away: waiting for its cancellation would take as
+long as the trouble that caused it.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Group commit: gifts that arrive together are written by one statement, and each gets its own answer.
 
-While a batch is being written, the next one gathers; it leaves the moment the writer is free. So the window is
-as long as the database needs for the batch before: a lone gift waits for nothing, and the busier the house,
-the larger the batch. One batch is under way at a time: it holds the rows of its accounts, a second one would
-wait for the same rows and only split the work into smaller pieces.
+While a batch is being written, the next one gathers; it leaves the moment the writer is free. So the
+window is as long as the database needs for the batch before: a lone gift waits for nothing, and the
+busier the house, the larger the batch. One batch is under way at a time: it holds the rows of its
+accounts, a second one would wait for the same rows and only split the work into smaller pieces.
 
 Within a batch the order of arrival is kept, so a sender's gifts are judged in order. Equal requests (one
-sender, one key, one content) share one place and one outcome. The same key with another content waits for the
-next batch, where the ledger finds the first one written.
+sender, one key, one content) share one place and one outcome. The same key with another content waits for
+the next batch, where the ledger finds the first one written.
 
-A gift that the database cannot store (a balance beyond 64 bits) fails the statement it stands in. The batch is
-then written in halves, down to the one that is to blame: its neighbours are not harmed.
+A gift that the database cannot store (a balance beyond 64 bits) fails the statement it stands in. The
+batch is then written in halves, down to the one that is to blame: its neighbours are not harmed.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class GiftWriter:
         self._writing: asyncio.Task[None] | None = None
 
     async def pay(self, gift: Gift) -> Outcome:
-        """The ledger's word on one gift. Raises Unavailable; the outcome is then unknown until asked again."""
+        """The ledger's word on one gift. After Unavailable the outcome is unknown until asked again."""
         place = self._place(gift)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         place.waiters.append(future)
