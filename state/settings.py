@@ -231,6 +231,22 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
 class Api(Struct, frozen=True, forbid_unknown_fields=True):
     """REST and money."""
 
+    money_timeout_ms: Annotated[
+        int, Meta(ge=50, le=60_000, description="A payment that is not decided by then is refused.")
+    ] = 900
+    recipient_share_bps: Annotated[
+        int, Meta(ge=0, le=10_000, description="What recipients get of a gift, in basis points.")
+    ] = 5_000
+    service_requests_per_second: Annotated[
+        float, Meta(gt=0, le=1e6, description="Requests a service key may make, per node.")
+    ] = 10_000.0
+    user_requests_per_second: Annotated[
+        float, Meta(gt=0, le=1e6, description="Requests a user may make, per node.")
+    ] = 20.0
+    address_requests_per_second: Annotated[
+        float, Meta(gt=0, le=1e6, description="Requests without a key or token from one address, per node.")
+    ] = 100.0
+
 
 class Sfu(Struct, frozen=True, forbid_unknown_fields=True):
     """Audio."""

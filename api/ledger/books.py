@@ -138,8 +138,8 @@ class Books:
             replayed=row["outcome"] == "replayed",
         )
 
-    async def reverse(self, transaction_id: str, reason: str) -> Paid | Rejection:
-        """Takes a transaction back, once."""
+    async def reverse(self, transaction_id: str, reason: str) -> Paid | Rejection | None:
+        """Takes a transaction back, once; None when there is none of this id."""
         row = await self._database.row(
             "reverse", self._now_ms(), self._shard, self._new_transaction_id(), transaction_id, reason
         )
@@ -148,7 +148,7 @@ class Books:
                 replayed = row["outcome"] == "replayed"
                 return Paid(str(row["transaction_id"]), 0, 0, replayed=replayed)
             case "missing":
-                return Rejection(Code.CONFLICT, "there is no such transaction")
+                return None
             case "final":
                 return Rejection(Code.CONFLICT, "a reversal is final")
             case _:
