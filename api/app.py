@@ -124,14 +124,25 @@ def build_api(
     rooms = RoomHandlers(
         rooms=ports.rooms, audience=ports.audience, directory=ports.directory, new_room_id=fresh_id
     )
-    parts = {"catalog": ledger.catalog, "books": ledger.books, "boards": ledger.boards}
-    money = MoneyHandlers(gifts=ledger.gifts, audience=ports.audience, **parts)
+    money = MoneyHandlers(
+        gifts=ledger.gifts,
+        catalog=ledger.catalog,
+        books=ledger.books,
+        boards=ledger.boards,
+        audience=ports.audience,
+    )
     routes = all_routes(rooms, tokens, money)
     return Api(
         rest=front.application(routes, PREFIX),
         prefix=PREFIX,
         openapi=msgspec.json.encode(document(routes, version)),
-        service=GiftService(gifts=ledger.gifts, now_ms=now_ms, **parts),
+        service=GiftService(
+            gifts=ledger.gifts,
+            catalog=ledger.catalog,
+            books=ledger.books,
+            boards=ledger.boards,
+            now_ms=now_ms,
+        ),
         relay=ledger.relay,
         catalog=ledger.catalog,
         books=ledger.books,

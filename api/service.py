@@ -41,9 +41,7 @@ class GiftService:
                 wallet = await self._books.wallet(caller.user.user_id)
                 return Done({"coins": wallet.coins, "diamonds": wallet.diamonds})
             case RankGet():
-                entries = await self._boards.top(
-                    command.board, command.period, self._now_ms(), command.limit
-                )
+                entries = await self._boards.top(command.board, command.period, self._now_ms(), command.limit)
                 return Done({"entries": to_builtins(entries)})
             case _:
                 return Rejection(Code.PAYLOAD_INVALID, "not a command about money")

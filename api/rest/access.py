@@ -1,8 +1,8 @@
 """Who calls: a backend with a service key, a user with a room token, or nobody in particular.
 
-Several service keys may be valid at once, each with its scopes; a key is rotated by adding the new one, moving
-the backends over, and dropping the old one. A presented key is compared with every known one, by digest and in
-constant time, so that time tells neither how much of a key was right nor which key it was.
+Several service keys may be valid at once, each with its scopes; a key is rotated by adding the new one,
+moving the backends over, and dropping the old one. A presented key is compared with every known one, by
+digest and in constant time, so that time tells neither how much of a key was right nor which key it was.
 """
 
 from __future__ import annotations

@@ -72,9 +72,7 @@ class MoneyHandlers:
                 return Rejection(Code.FORBIDDEN, "the sender is the token's user")
             return profile_of_claims(call.claims)
         if call.body.sender_id is None:
-            return Rejection(
-                Code.PAYLOAD_INVALID, "who sends is missing", details={"fields": ["sender_id"]}
-            )
+            return Rejection(Code.PAYLOAD_INVALID, "who sends is missing", details={"fields": ["sender_id"]})
         member = await self._audience.member(room_id, call.body.sender_id)
         return member or Profile(call.body.sender_id)
 

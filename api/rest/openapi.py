@@ -44,7 +44,12 @@ def document(routes: Sequence[Route], version: str, server_url: str = "/") -> di
             "schemas": components,
             "securitySchemes": {
                 "service": {"type": "http", "scheme": "bearer", "description": "A service key."},
-                "user": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A room token."},
+                "user": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A room token.",
+                },
             },
         },
     }
@@ -71,9 +76,8 @@ def _operation(route: Route, schemas: dict[Any, Any], components: dict[str, Any]
     if route.scope is not None:
         operation["description"] = f"Backends need the scope `{route.scope}`."
     if route.body is not None:
-        has_required = bool(_resolved(schemas[route.body], components).get("required"))
         operation["requestBody"] = {
-            "required": has_required or True,
+            "required": True,
             "content": {"application/json": {"schema": schemas[route.body]}},
         }
     return operation
@@ -97,7 +101,12 @@ def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, A
 
 
 def _parameters(route: Route, schemas: dict[Any, Any], components: dict[str, Any]) -> list[dict[str, Any]]:
-    identifier = {"type": "string", "pattern": ID_PATTERN.replace(r"(?!\n)", ""), "maxLength": 64, "minLength": 1}
+    identifier = {
+        "type": "string",
+        "pattern": ID_PATTERN.replace(r"(?!\n)", ""),
+        "maxLength": 64,
+        "minLength": 1,
+    }
     found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": identifier}
         for name in re.findall(r"{(\w+)}", route.path)

@@ -13,20 +13,18 @@ from api.rest.calls import Call
 from api.rest.replies import Reply
 from api.rest.shapes import Events, Performed, RoomList, RoomShown
 from state.audience import Audience
-from state.commands import Command, RoomClose, RoomUpdate
+from state.commands import RoomClose, RoomUpdate
 from state.directory import Directory
 from state.events import Settings
 from state.identity import SYSTEM, Actor
-from state.ports import Done
 from state.rejections import Code, Rejection
 from state.room import Room
 from state.rooms import Rooms
 from state.wire import decode_command, encode_event
 
-# Commands of the room itself. Those of a connection (join, leave, sync) need one; money and media have their own
-# ways.
+# Commands of the room itself. Those of a connection (join, leave, sync) need one; money and media have ways
+# of their own.
 PERFORMABLE: Final = re.compile(r"(room:(update|close|transfer)|(seat|mic|chat|mod):[a-z_]+)")
-MODERATION: Final = ("mod:", "room:", "seat:kick", "mic:mute_user")
 
 
 class RoomHandlers:
@@ -115,11 +113,12 @@ class RoomHandlers:
         if isinstance(command, Rejection):
             return command
         actor = SYSTEM if call.body.as_user is None else await self._user(room_id, call.body.as_user)
-        answer = await self._perform(room_id, actor, command)
-        return answer if isinstance(answer, Rejection) else Reply(Performed(answer.data, answer.epoch, answer.seq))
-
-    async def _perform(self, room_id: str, actor: Actor, command: Command) -> Done | Rejection:
-        return await self._rooms.perform(room_id, actor, command)
+        answer = await self._rooms.perform(room_id, actor, command)
+        return (
+            answer
+            if isinstance(answer, Rejection)
+            else Reply(Performed(answer.data, answer.epoch, answer.seq))
+        )
 
     async def _user(self, room_id: str, user_id: str) -> Actor:
         """The user as the room knows it."""

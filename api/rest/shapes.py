@@ -63,7 +63,7 @@ class RoomChanges(Strict, frozen=True):
     guest_policy: GuestPolicy | UnsetType = UNSET
 
 
-class NewRoom(RoomChanges, frozen=True):
+class NewRoom(RoomChanges, frozen=True, kw_only=True):
     """A room to make."""
 
     name: RoomName
@@ -133,7 +133,9 @@ class NewToken(Strict, frozen=True):
 
     user_id: Identifier
     role: Role = "member"
-    perms: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=64)] | None = None
+    perms: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=64)] | None = (
+        None
+    )
     name: Name = ""
     avatar: Url = ""
     level: Annotated[int, Meta(ge=0, le=limits.LEVEL_MAX)] = 0
@@ -183,7 +185,7 @@ class TokenClaims(Struct, frozen=True):
 
 
 class GiftOrder(Strict, frozen=True):
-    """A gift for users of the room: named ones, or all who are seated. The sender of a user's call is the user."""
+    """A gift for users of the room: named ones, or all who are seated. Only backends name a sender."""
 
     gift_id: Identifier
     quantity: Quantity

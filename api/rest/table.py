@@ -315,5 +315,3 @@ def _ledger_routes(handlers: MoneyHandlers) -> list[Route]:
             audit="money",
         ),
     ]
-
-

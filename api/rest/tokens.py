@@ -16,6 +16,7 @@ from state.rejections import Code, Rejection
 from state.rooms import Rooms
 from state.tokens import Claims, KeyRing, sign
 
+
 class TokenHandlers:
     """The token routes' handlers."""
 
@@ -106,9 +107,7 @@ class TokenHandlers:
                 return Rejection(Code.FORBIDDEN, "users renew their own token, for as long as it was")
             return call.claims
         if call.body.token is None:
-            return Rejection(
-                Code.PAYLOAD_INVALID, "whose token is missing", details={"fields": ["token"]}
-            )
+            return Rejection(Code.PAYLOAD_INVALID, "whose token is missing", details={"fields": ["token"]})
         return self._doorkeeper.claims(call.body.token, call.now_ms)
 
     async def _signed(self, claims: Claims, now_ms: int, status: int) -> Reply | Rejection:
