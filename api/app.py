@@ -6,7 +6,6 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import asyncpg
 import msgspec
@@ -66,6 +65,21 @@ class Ports(Struct, frozen=True):
     server: BoardServer
 
 
+class Source(Struct, frozen=True):
+    """Where time and randomness come from."""
+
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    random_bytes: Callable[[int], bytes] = os.urandom
+
+    def new_id(self) -> str:
+        """A fresh id of a room, a token, a request."""
+        return new_id(self.random_bytes(10), self.now_ms())
+
+    def new_transaction_id(self) -> str:
+        """A fresh id of a transaction."""
+        return transaction_id(self.random_bytes(10), self.now_ms())
+
+
 class Ledger(Struct, frozen=True):
     """The parts that deal with money, whatever asks them."""
 
@@ -88,50 +102,29 @@ def build_api(
     prefix: str,
     url: str,
     version: str,
-    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    random_bytes: Callable[[int], bytes] = os.urandom,
+    source: Source | None = None,
 ) -> Api:
     """REST, the money service and the relay of one node."""
-    ledger = build_ledger(
-        settings=settings,
-        pool=pool,
-        ports=ports,
-        node_id=node_id,
-        prefix=prefix,
-        now_ms=now_ms,
-        random_bytes=random_bytes,
-    )
-
-    def fresh_id() -> str:
-        return new_id(random_bytes(10), now_ms())
-
+    source = source or Source()
+    boards = Boards(ports.server, prefix=prefix)
+    ledger = build_ledger(settings, pool, ports, boards, shard_of(node_id), source)
     doorkeeper = Doorkeeper(service_keys(auth), keyring)
+    front = Front(
+        doorkeeper=doorkeeper,
+        database=ledger.database,
+        limits=limits_of(settings),
+        now_ms=source.now_ms,
+        new_request_id=source.new_id,
+    )
     tokens = TokenHandlers(
         rooms=ports.rooms,
         keyring=keyring,
         doorkeeper=doorkeeper,
         lifetime_seconds=auth.token_lifetime_seconds,
         socket_url=url,
-        new_token_id=fresh_id,
+        new_token_id=source.new_id,
     )
-    front = Front(
-        doorkeeper=doorkeeper,
-        database=ledger.database,
-        limits=limits_of(settings),
-        now_ms=now_ms,
-        new_request_id=fresh_id,
-    )
-    rooms = RoomHandlers(
-        rooms=ports.rooms, audience=ports.audience, directory=ports.directory, new_room_id=fresh_id
-    )
-    money = MoneyHandlers(
-        gifts=ledger.gifts,
-        catalog=ledger.catalog,
-        books=ledger.books,
-        boards=ledger.boards,
-        audience=ports.audience,
-    )
-    routes = all_routes(rooms, tokens, money)
+    routes = all_routes(ports, tokens, ledger, source)
     return Api(
         rest=front.application(routes, PREFIX),
         prefix=PREFIX,
@@ -141,7 +134,7 @@ def build_api(
             catalog=ledger.catalog,
             books=ledger.books,
             boards=ledger.boards,
-            now_ms=now_ms,
+            now_ms=source.now_ms,
         ),
         relay=ledger.relay,
         catalog=ledger.catalog,
@@ -150,34 +143,20 @@ def build_api(
 
 
 def build_ledger(
-    *,
-    settings: ApiSettings,
-    pool: asyncpg.Pool,
-    ports: Ports,
-    node_id: str,
-    prefix: str,
-    now_ms: Callable[[], int],
-    random_bytes: Callable[[int], bytes],
+    settings: ApiSettings, pool: asyncpg.Pool, ports: Ports, boards: Boards, shard: int, source: Source
 ) -> Ledger:
     """Money without its two entrances."""
     timeout_seconds = settings.money_timeout_ms / 1000
     database = Database(pool, timeout_seconds=timeout_seconds)
-    shard = shard_of(node_id)
-
-    def new_transaction_id() -> str:
-        return transaction_id(random_bytes(10), now_ms())
-
-    books = Books(database, shard=shard, now_ms=now_ms, new_transaction_id=new_transaction_id)
-    catalog = Catalog(database, now_ms=now_ms)
-    boards = Boards(ports.server, prefix=prefix)
-    relay = Relay(
-        database, rooms=ports.rooms, inbox=ports.inbox, boards=boards, now_ms=now_ms, on_told=_ignore
-    )
+    new_id = source.new_transaction_id
+    books = Books(database, shard=shard, now_ms=source.now_ms, new_transaction_id=new_id)
+    catalog = Catalog(database, now_ms=source.now_ms)
+    relay = Relay(database, rooms=ports.rooms, inbox=ports.inbox, boards=boards, now_ms=source.now_ms)
     writer = GiftWriter(
         database,
         shard=shard,
         recipient_share_bps=settings.recipient_share_bps,
-        now_ms=now_ms,
+        now_ms=source.now_ms,
         timeout_seconds=timeout_seconds,
     )
     gifts = Gifts(
@@ -186,15 +165,25 @@ def build_ledger(
         audience=ports.audience,
         writer=writer,
         books=books,
-        new_transaction_id=new_transaction_id,
+        new_transaction_id=new_id,
         wake_relay=relay.wake,
-        now_ms=now_ms,
+        now_ms=source.now_ms,
     )
     return Ledger(database, books, catalog, boards, gifts, relay)
 
 
-def all_routes(rooms: RoomHandlers, tokens: TokenHandlers, money: MoneyHandlers) -> list[Route]:
+def all_routes(ports: Ports, tokens: TokenHandlers, ledger: Ledger, source: Source) -> list[Route]:
     """The whole table."""
+    rooms = RoomHandlers(
+        rooms=ports.rooms, audience=ports.audience, directory=ports.directory, new_room_id=source.new_id
+    )
+    money = MoneyHandlers(
+        gifts=ledger.gifts,
+        catalog=ledger.catalog,
+        books=ledger.books,
+        boards=ledger.boards,
+        audience=ports.audience,
+    )
     return [*room_routes(rooms), *token_routes(tokens), *money_routes(money)]
 
 
@@ -217,7 +206,3 @@ def transaction_id(random_bytes: bytes, now_ms: int) -> str:
     number = number & ~(0xF << 76) | 0x7 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=number))
-
-
-def _ignore(*_ignored: Any) -> None:
-    return None

@@ -71,14 +71,12 @@ class Relay:
         inbox: Inbox,
         boards: Boards,
         now_ms: Callable[[], int],
-        on_told: Callable[[str, Done], None],
     ) -> None:
         self._database = database
         self._rooms = rooms
         self._inbox = inbox
         self._boards = boards
         self._now_ms = now_ms
-        self._on_told = on_told
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._oldest_ms: int | None = None
@@ -187,12 +185,11 @@ class Relay:
             row["room_id"], SYSTEM, announcement_of(row), command_id=transaction_id
         )
         if isinstance(answer, Done):
-            self._on_told(transaction_id, answer)
-        elif answer.code is Code.UNAVAILABLE:
+            return
+        if answer.code is Code.UNAVAILABLE:
             raise Unavailable(answer.message)
-        else:
-            # The room is gone: there is nobody to tell.
-            _log.info("gift not announced", transaction_id=transaction_id, code=str(answer.code))
+        # The room is gone: there is nobody to tell.
+        _log.info("gift not announced", transaction_id=transaction_id, code=str(answer.code))
 
     async def _was_announced(self, room_id: str, transaction_id: str) -> bool:
         room = await self._rooms.load(room_id)

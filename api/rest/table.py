@@ -40,6 +40,17 @@ from state.rejections import Code
 PREFIX: Final = "/v1"
 _ROOM: Final = f"{PREFIX}/rooms/{{room_id}}"
 _GONE: Final = (Code.ROOM_NOT_FOUND, Code.ROOM_CLOSED)
+_PAYMENT: Final = (
+    *_GONE,
+    Code.BANNED,
+    Code.GIFT_NOT_FOUND,
+    Code.GIFT_INACTIVE,
+    Code.GIFT_VIP_ONLY,
+    Code.RECIPIENT_INVALID,
+    Code.INSUFFICIENT_FUNDS,
+    Code.IDEMPOTENCY_MISMATCH,
+    Code.CONFLICT,
+)
 # What a command may be refused with: the room decides.
 _ANY: Final = tuple(code for code in Code if code not in (Code.INTERNAL, Code.UNAVAILABLE))
 
@@ -69,6 +80,13 @@ def room_routes(handlers: RoomHandlers) -> list[Route]:
             query=PageQuery,
             gives={200: RoomList},
         ),
+        *_one_room_routes(handlers),
+        *_insight_routes(handlers),
+    ]
+
+
+def _one_room_routes(handlers: RoomHandlers) -> list[Route]:
+    return [
         Route(
             method="GET",
             path=_ROOM,
@@ -102,7 +120,6 @@ def room_routes(handlers: RoomHandlers) -> list[Route]:
             refuses=_GONE,
             audit="moderation",
         ),
-        *_insight_routes(handlers),
     ]
 
 
@@ -220,17 +237,7 @@ def _gift_routes(handlers: MoneyHandlers) -> list[Route]:
             users=True,
             body=GiftOrder,
             gives={201: GiftPaid, 200: GiftPaid},
-            refuses=(
-                *_GONE,
-                Code.BANNED,
-                Code.GIFT_NOT_FOUND,
-                Code.GIFT_INACTIVE,
-                Code.GIFT_VIP_ONLY,
-                Code.RECIPIENT_INVALID,
-                Code.INSUFFICIENT_FUNDS,
-                Code.IDEMPOTENCY_MISMATCH,
-                Code.CONFLICT,
-            ),
+            refuses=_PAYMENT,
             needs_key=True,
             audit="money",
         ),
