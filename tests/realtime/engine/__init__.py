@@ -1,0 +1,1 @@
+"""The wire: WebSocket frames, sessions, polling, the front."""

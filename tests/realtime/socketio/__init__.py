@@ -1,0 +1,1 @@
+"""Socket.IO above the wire: packets, order, groups, hostile and real clients."""
