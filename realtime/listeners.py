@@ -20,6 +20,7 @@ from realtime.failures import CannotStart
 from realtime.web.certificate import local_address, tls_context
 from state.settings import Node
 
+HTTPS_OFFSET = 8443 - 8080
 EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -43,11 +44,20 @@ def opened_listeners(node: Node, data: Path) -> Iterator[Listeners]:
         if is_loopback(node.host) or node.public_url:
             yield Listeners(plain)
             return
-        port = node.https_port or (plain.getsockname()[1] + 1) % 65536
-        with bound_socket(node.host, port) as secure:
+        with _https_socket(node) as secure:
             yield Listeners(plain, _secure(node.host, secure, data))
     finally:
         plain.close()
+
+
+def _https_socket(node: Node) -> socket.socket:
+    """The configured port, else 8443 for 8080, else a free one: a second node must not miss its own."""
+    if node.https_port:
+        return bound_socket(node.host, node.https_port)
+    try:
+        return bound_socket(node.host, (node.port + HTTPS_OFFSET) % 65536 if node.port else 0)
+    except CannotStart:
+        return bound_socket(node.host, 0)
 
 
 def _secure(host: str, listener: socket.socket, data: Path) -> Secure:

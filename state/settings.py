@@ -39,7 +39,7 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
             ge=0,
             le=65535,
             description="Port of the node's own https, opened beyond loopback without a public_url, because "
-            "browsers give no microphone to plain http; 0: the port after `port`.",
+            "browsers give no microphone to plain http; 0: 8443 for 8080 and so on, or a free one.",
         ),
     ] = 0
     public_url: Annotated[

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from realtime.failures import CannotStart
-from realtime.listeners import bound_socket, opened_listeners
+from realtime.listeners import HTTPS_OFFSET, bound_socket, opened_listeners
 from state.settings import Node
 from tests.processes import running_node
 
@@ -29,9 +29,21 @@ def test_behind_a_balancer_there_is_only_http(tmp_path: Path) -> None:
 def test_beyond_loopback_there_is_https_beside_it(tmp_path: Path) -> None:
     with opened_listeners(Node(host="0.0.0.0", port=0), tmp_path) as listeners:
         assert listeners.secure is not None
-        port = listeners.plain.getsockname()[1]
+        port = listeners.secure.socket.getsockname()[1]
+        assert port != listeners.plain.getsockname()[1]
         assert listeners.secure.url.startswith("https://")
-        assert listeners.secure.url.endswith(f":{port + 1}")
+        assert listeners.secure.url.endswith(f":{port}")
+
+
+def test_nodes_on_neighbouring_ports_do_not_meet(tmp_path: Path) -> None:
+    with opened_listeners(Node(host="0.0.0.0", port=0), tmp_path) as first:
+        port = first.plain.getsockname()[1]
+        with bound_socket("0.0.0.0", (port + HTTPS_OFFSET) % 65536) as taken:
+            assert taken.getsockname()[1] != port
+            first.plain.close()
+            with opened_listeners(Node(host="0.0.0.0", port=port), tmp_path) as second:
+                assert second.secure is not None
+                assert second.secure.socket.getsockname()[1] != taken.getsockname()[1]
 
 
 def test_a_taken_https_port_is_named(tmp_path: Path) -> None:
