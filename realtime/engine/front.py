@@ -91,10 +91,10 @@ class Doorway(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         data = self._data = self._data + data if self._data else data
         end = data.find(b"\r\n\r\n")
-        if end < 0:
-            if len(data) > self._front.limits.head_bytes:
-                self._to_http()
-        elif not data.startswith(b"GET ") or not self._upgrade(data, end):
+        limit = self._front.limits.head_bytes
+        if end < 0 and len(data) <= limit:
+            return
+        if not 0 <= end <= limit or not data.startswith(b"GET ") or not self._upgrade(data, end):
             self._to_http()
 
     def _upgrade(self, data: bytes, end: int) -> bool:
