@@ -5,6 +5,7 @@ Exit codes: 0 everything held, 1 errors or a failed run, 2 wrong use, 99 a thres
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from loadtests.reports.summary import document
 from loadtests.reports.terminal import LiveTable, final
 from loadtests.traffic.run import DONE, MISUSED, Result, play, show_nothing
 from loadtests.traffic.scenario import SHIPPED, Misdescribed, Scenario, Threshold, load
+
+LOCUSTFILE = Path(__file__).parent.parent / "locustfile.py"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +66,19 @@ def finish(result: Result, reports: Path | None) -> int:
     return result.exit_code
 
 
+def on_locust(words: argparse.Namespace) -> int:
+    """The same scenario on processes of locust, which coordinate themselves."""
+    command = [
+        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
+        *("--processes", str(words.workers), "--scenario", words.scenario, "--flylive-url", words.url),
+        *("--scale-users", str(words.users), "--scale-time", str(words.time)),
+        *(("--reports", str(words.reports)) if words.reports else ()),
+    ]
+    # The key goes by environment: a command line can be read by everybody on the machine.
+    environment = {**os.environ, "FLYLIVE_SERVICE_KEY": words.service_key}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
 def main(arguments: Sequence[str]) -> int:
     """`flylive scenario`"""
     words = parser().parse_args(arguments)
@@ -81,6 +97,8 @@ def main(arguments: Sequence[str]) -> int:
     except Misdescribed as problem:
         print(f"flylive scenario: {problem}", file=sys.stderr)
         return MISUSED
+    if words.workers:
+        return on_locust(words)
     show = show_nothing if words.quiet else LiveTable()
     metrics = [words.url, *(words.metrics or ())]
     return finish(

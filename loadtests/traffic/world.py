@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from loadtests.clients.conversation import Fields
 from loadtests.clients.rest import Rest
 from loadtests.traffic.behaviours import SPENDERS
 from loadtests.traffic.scenario import Group, Scenario, Stay, entropy, interleaved, stays
@@ -50,17 +51,15 @@ def new_run_id() -> str:
     return secrets.token_hex(4)
 
 
-async def make_rooms(scenario: Scenario, rest: Rest, rooms: list[str]) -> None:
-    """The rooms and the gift: shared by all processes of a run, made by one of them."""
-    settings = {
-        "name": scenario.title,
-        "capacity": max(1000, scenario.user_count * 2),
-    } | scenario.rooms.settings
-    await gather_bounded(
-        rest.required("POST", "/v1/rooms", {"room_id": room, "owner_id": owner_of(room), **settings})
-        for room in rooms
-    )
-    gift = {
+def room_fields(scenario: Scenario, room_id: str, owner_id: str) -> Fields:
+    """The body of `POST /v1/rooms` for a room of this run."""
+    room_for_all = max(1000, scenario.user_count * 2)
+    fields = {"room_id": room_id, "owner_id": owner_id, "name": scenario.title, "capacity": room_for_all}
+    return fields | scenario.rooms.settings
+
+
+def gift_fields(scenario: Scenario) -> Fields:
+    return {
         "name": "Load rose",
         "price": scenario.money.price,
         "category": "load",
@@ -71,7 +70,14 @@ async def make_rooms(scenario: Scenario, rest: Rest, rooms: list[str]) -> None:
         "combo_window_ms": 3000,
         "is_active": True,
     }
-    await rest.required("PUT", f"/v1/gifts/{scenario.money.gift_id}", gift)
+
+
+async def make_rooms(scenario: Scenario, rest: Rest, rooms: list[str]) -> None:
+    """The rooms and the gift: shared by all processes of a run, made by one of them."""
+    await gather_bounded(
+        rest.required("POST", "/v1/rooms", room_fields(scenario, room, owner_of(room))) for room in rooms
+    )
+    await rest.required("PUT", f"/v1/gifts/{scenario.money.gift_id}", gift_fields(scenario))
 
 
 def _user(

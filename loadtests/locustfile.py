@@ -1,0 +1,233 @@
+"""A scenario on locust's workers: the same scripts, thresholds and reports as `flylive scenario`.
+
+    locust -f loadtests/locustfile.py --headless --processes 4 --scenario chat --flylive-url http://... \
+        --service-key KEY --reports out/
+
+or `flylive scenario chat --workers 4`. Rooms are made once by whoever coordinates; each worker plays every
+n-th user and sends what it observed; the coordinator adds up, judges, reports, and sets the exit code. Each
+observation is also told to locust, so its own page and statistics work.
+"""
+
+import logging
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+import requests
+from gevent.event import Event
+from locust import User as LocustUser
+from locust import constant, events, task
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtests.measures import Measures
+from loadtests.reports.files import write
+from loadtests.reports.summary import document
+from loadtests.reports.terminal import final
+from loadtests.traffic.greenlet_player import Player, Rest, equip
+from loadtests.traffic.observing import Stage
+from loadtests.traffic.run import Result, judge, own_warnings, parse_metrics
+from loadtests.traffic.scenario import Scenario, load
+from loadtests.traffic.steps import User
+from loadtests.traffic.world import gift_fields, owner_of, people, room_fields, room_ids
+
+MESSAGE = "flylive_measures"
+HEARTBEAT_SECONDS = 1.0
+SAMPLED = ("process_resident_memory_bytes", "process_cpu_seconds_total")
+
+
+class ToldMeasures(Measures):
+    """Measures that locust hears of too (not the events: a thousand listeners would drown its statistics)."""
+
+    def success(self, name: str, clock: float, latency_seconds: float) -> None:
+        super().success(name, clock, latency_seconds)
+        if not name.startswith("event ") and name != "lag":
+            self.tell(name, latency_seconds, None)
+
+    def failed(self, name: str, clock: float, code: str, example: str = "") -> None:
+        super().failed(name, clock, code, example)
+        self.tell(name, 0.0, RuntimeError(code))
+
+    def tell(self, name: str, latency_seconds: float, problem: Exception | None) -> None:
+        events.request.fire(
+            request_type="CALL",
+            name=name,
+            response_time=latency_seconds * 1000,
+            response_length=0,
+            exception=problem,
+            context={},
+        )
+
+
+class Part:
+    """What this process plays of the scenario, and, in the coordinator, the sum of all parts."""
+
+    def __init__(self, environment: Any):
+        self.environment = environment
+        self.measures: Measures = ToldMeasures()
+        self.heard_from: set[str] = set()
+        self.started_at = time.time()
+        self.users: list[User] = []
+        self.playing = self.equipped = self.expected = 0
+        self.open = Event()
+        self.concluded = False
+
+    @property
+    def options(self) -> Any:
+        return self.environment.parsed_options
+
+    @property
+    def scenario(self) -> Scenario:
+        return load(self.options.scenario).scaled(self.options.scale_users, self.options.scale_time)
+
+    def rest(self) -> Rest:
+        return Rest(self.options.flylive_url, self.options.service_key)
+
+    def make_rooms(self) -> None:
+        scenario, rest = self.scenario, self.rest()
+        for room in room_ids(scenario, self.options.run_id):
+            rest.required("POST", "/v1/rooms", room_fields(scenario, room, owner_of(room)))
+        rest.required("PUT", f"/v1/gifts/{scenario.money.gift_id}", gift_fields(scenario))
+
+    def begin(self) -> None:
+        """On a worker, or alone: who is to be played here."""
+        runner, options = self.environment.runner, self.options
+        index, count = 0, 1
+        if isinstance(runner, WorkerRunner):
+            index, count = runner.worker_index, options.expect_workers
+        self.users = people(self.scenario, options.run_id, options.service_key, (index, count))
+        self.expected = len(self.users)
+        self.stage = Stage(options.flylive_url, self.measures)
+        gevent.spawn(self.watch_self)
+
+    def watch_self(self) -> None:
+        last, clock = time.process_time(), time.monotonic()
+        while not self.stage.over:
+            gevent.sleep(HEARTBEAT_SECONDS)
+            used, now = time.process_time(), time.monotonic()
+            name = f"load cpu {os.getpid()}" if self.options.expect_workers > 1 else "load cpu"
+            self.measures.gauge(name, self.stage.clock(), (used - last) / (now - clock))
+            last, clock = used, now
+
+    def watch_server(self) -> None:
+        """In the coordinator: the server's processor and memory."""
+        url, started, last = f"{self.options.flylive_url}/metrics", time.monotonic(), None
+        while not self.concluded:
+            gevent.sleep(HEARTBEAT_SECONDS)
+            try:
+                sample = parse_metrics(requests.get(url, timeout=2).text)
+            except OSError:
+                continue
+            clock = time.monotonic() - started
+            memory, used = (sample.get(name) for name in SAMPLED)
+            if memory is not None:
+                self.measures.gauge("server memory MiB", clock, memory / 2**20)
+            if used is not None:
+                if last is not None:
+                    self.measures.gauge("server cpu", clock, (used - last[0]) / (clock - last[1]))
+                last = (used, clock)
+
+    def equipped_one(self) -> None:
+        """The clock of this process starts when all its users have their tokens."""
+        self.equipped += 1
+        if self.equipped == self.expected:
+            self.stage.begin()
+            self.open.set()
+        self.open.wait()
+
+    def finished_one(self) -> None:
+        """A user of this process is through. The last one sends the observations."""
+        self.playing -= 1
+        if self.playing or self.users:
+            return
+        self.stage.over = True
+        runner = self.environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(MESSAGE, self.measures.pack())
+        else:
+            self.conclude()
+
+    def receive(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002 - locust's names
+        """A worker's observations."""
+        self.measures.merge(msg.data)
+        self.heard_from.add(msg.node_id)
+        if len(self.heard_from) == self.options.expect_workers:
+            self.conclude()
+
+    def conclude(self) -> None:
+        scenario, measures, self.concluded = self.scenario, self.measures, True
+        verdicts, seconds = judge(scenario, measures), time.time() - self.started_at
+        result = Result(scenario, measures, verdicts, self.started_at, seconds, own_warnings(measures))
+        report = document(result)
+        logging.getLogger("flylive").info("\n%s", final(report))
+        if self.options.reports:
+            write(report, Path(self.options.reports))
+        self.environment.process_exit_code = result.exit_code
+        gevent.spawn(self.environment.runner.quit)
+
+
+class RoomUser(LocustUser):
+    """One locust user plays one user of the scenario, once."""
+
+    wait_time = constant(3600)
+
+    @task
+    def play(self) -> None:
+        part: Part = self.environment.flylive
+        user = part.users.pop(0) if part.users else None
+        if user is None:
+            return
+        part.playing += 1
+        try:
+            rest = part.rest()
+            equip(part.scenario, rest, user)
+            part.equipped_one()
+            player = Player(part.stage, rest, user, user.number % part.scenario.latency_sample == 0)
+            player.play()
+            if user.group.behaviour == "gifter":
+                player.settle_money(part.scenario.money.coins)
+        finally:
+            part.finished_one()
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: Any) -> None:
+    parser.add_argument("--scenario", default="chat", help="a TOML file or a shipped scenario's name")
+    parser.add_argument("--flylive-url", default="http://127.0.0.1:3000")
+    parser.add_argument("--service-key", default=os.environ.get("FLYLIVE_SERVICE_KEY", ""), is_secret=True)
+    parser.add_argument("--reports", default="", help="directory for HTML, CSV, JSON, JUnit")
+    parser.add_argument("--run-id", default="", help="part of every id of this run")
+    parser.add_argument("--scale-users", type=float, default=1.0)
+    parser.add_argument("--scale-time", type=float, default=1.0)
+
+
+@events.init.add_listener
+def prepare(environment: Any, runner: Any, **_: Any) -> None:
+    part = environment.flylive = Part(environment)
+    options = environment.parsed_options
+    if isinstance(runner, WorkerRunner):
+        return
+    # Options of the coordinator travel to its workers.
+    options.run_id = options.run_id or secrets.token_hex(4)
+    options.num_users = part.scenario.user_count
+    options.spawn_rate = float(part.scenario.user_count)
+    if isinstance(runner, MasterRunner):
+        runner.register_message(MESSAGE, part.receive)
+    part.make_rooms()
+
+
+@events.test_start.add_listener
+def begin(environment: Any, **_: Any) -> None:
+    part: Part = environment.flylive
+    part.started_at = time.time()
+    if not isinstance(environment.runner, MasterRunner):
+        part.begin()
+    if not isinstance(environment.runner, WorkerRunner):
+        gevent.spawn(part.watch_server)
+
+
+@events.spawning_complete.add_listener
+def all_there(user_count: int, **_: Any) -> None:
+    logging.getLogger("flylive").info("%d users are ready", user_count)
