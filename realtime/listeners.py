@@ -73,7 +73,8 @@ def _secure(host: str, listener: socket.socket, data: Path) -> Secure:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that holds the port and refuses connections until the node listens on it."""
+    """A socket that holds the port. It listens at once, since two sockets that are only bound may share a
+    port; who connects early waits until the node serves."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -81,6 +82,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()
     except OSError as error:
         raise CannotStart(f"cannot listen on {host} port {port}: {error.strerror}") from None
     return listener
