@@ -1,12 +1,32 @@
-"""Who is in which room: members with their connections, under leases of the nodes that hold them."""
+"""Who is in which room: members with their connections, under leases of the nodes that hold them.
 
-from collections.abc import Callable
-from typing import Protocol
+Membership commutes, so it lives outside the document: a join is one script call, whatever else happens in
+the room. What follows from it (a seat that waits in silence, an announcement) is said to the room as
+commands that may be repeated. A node remembers what it holds, and says it again when the server forgot.
+"""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
 from msgspec import Struct
 
-from state.identity import Profile
-from state.rejections import Rejection
+from state import commands as c
+from state.announcer import Announcer
+from state.identity import SYSTEM, Profile
+from state.keys import Keys
+from state.lease import Lease
+from state.rejections import Code, Rejection, Unavailable
+from state.room import Room, seat_of
+from state.rooms import Rooms
+from state.server import Server
+
+_profile_decoder: Final = msgspec.msgpack.Decoder(Profile)
+_encode: Final = msgspec.msgpack.Encoder().encode
+_PAUSE_S: Final = 0.1
+_PAUSE_S_MAX: Final = 1.0
+_UNBOUNDED: Final = 2**53
 
 
 class Joined(Struct, frozen=True):
@@ -24,35 +44,240 @@ class MembersPage(Struct, frozen=True):
     total: int
 
 
-class Audience(Protocol):
-    """Membership of all rooms. Announces comings and goings, and marks the seats of those who dropped."""
+class AudienceStore:
+    """Membership as the server holds it."""
+
+    def __init__(self, server: Server, keys: Keys) -> None:
+        self._server = server
+        self._keys = keys
+
+    async def enter(
+        self, room_id: str, node: str, token: int, connection_id: str, profile: Profile, capacity: int
+    ) -> Joined | Rejection:
+        """Put a connection in; raises Unavailable when the node was given up."""
+        keys = self._keys
+        names = (*self._names(room_id), keys.held(room_id, node, token), keys.fences(room_id))
+        reply = await self._server.script(
+            "enter", names, (node, token, connection_id, profile.user_id, _encode(profile), capacity)
+        )
+        if reply[0] == b"full":
+            return Rejection(Code.ROOM_FULL)
+        if reply[0] == b"fenced":
+            raise Unavailable("this node was given up by the others")
+        return Joined(bool(reply[1]), reply[2])
+
+    async def depart(
+        self, room_id: str, node: str, token: int, connection_id: str, user_id: str
+    ) -> tuple[bool, int]:
+        """Take a connection out; whether it was the user's last, and how many users are left."""
+        names = (*self._names(room_id), self._keys.held(room_id, node, token))
+        reply = await self._server.script("depart", names, (connection_id, user_id))
+        return bool(reply[0]), reply[1]
+
+    def _names(self, room_id: str) -> tuple[str, str, str]:
+        keys = self._keys
+        return keys.members(room_id), keys.profiles(room_id), keys.counts(room_id)
+
+    async def note_room(self, room_id: str, node: str, token: int) -> None:
+        """Say that this node holds connections in a room, so that a reaper knows where to look."""
+        await self._server.execute("SADD", self._keys.rooms_of(node, token), room_id)
+
+    async def member(self, room_id: str, user_id: str) -> Profile | None:
+        """A user of the room, or None if it is not there."""
+        raw = await self._server.execute("HGET", self._keys.profiles(room_id), user_id)
+        return _profile_decoder.decode(raw) if raw else None
+
+    async def members(self, room_id: str, cursor: str | None, limit: int) -> MembersPage:
+        """A page of the users in the room, in the order of their ids."""
+        start = f"({cursor}" if cursor else "-"
+        names = await self._server.execute(
+            "ZRANGEBYLEX", self._keys.members(room_id), start, "+", "LIMIT", 0, limit + 1
+        )
+        page = [bytes(name).decode() for name in names[:limit]]
+        profiles: list[Profile] = []
+        if page:
+            raws = await self._server.execute("HMGET", self._keys.profiles(room_id), *page)
+            profiles = [_profile_decoder.decode(raw) for raw in raws if raw]
+        more = page[-1] if len(names) > limit else None
+        return MembersPage(profiles, more, await self.online(room_id))
+
+    async def online(self, room_id: str) -> int:
+        """How many users are in the room."""
+        return int(await self._server.execute("ZCARD", self._keys.members(room_id)))
+
+
+class Audience:
+    """Membership of all rooms, as far as this node makes it."""
+
+    def __init__(
+        self,
+        store: AudienceStore,
+        rooms: Rooms,
+        lease: Lease,
+        announcer: Announcer,
+        *,
+        document: Callable[[str], Room | None],
+    ) -> None:
+        self._store = store
+        self._rooms = rooms
+        self._lease = lease
+        self._announcer = announcer
+        self._document = document
+        self._local: dict[str, dict[str, Profile]] = {}
+        self._noted: set[tuple[str, int]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        lease.on_fenced(self._forget)
+        lease.on_again(self._assert_all)
+
+    def on_fenced(self, callback: Callable[[], None]) -> None:
+        """Call this when the node was given up by the others: drop every socket, they came back elsewhere."""
+        self._lease.on_fenced(callback)
+
+    # --- Coming -------------------------------------------------------------------------------------------
 
     async def join(
         self, room_id: str, connection_id: str, profile: Profile, *, capacity: int
     ) -> Joined | Rejection:
         """A connection of this node enters a room; ROOM_FULL when it holds no more users."""
-        ...
+        joined = await self._enter(room_id, connection_id, profile, capacity)
+        if isinstance(joined, Rejection):
+            return joined
+        self._local.setdefault(room_id, {})[connection_id] = profile
+        if joined.first:
+            self._announcer.joined(room_id, profile, joined.online)
+        room = self._document(room_id)
+        if room is None or seat_of(room, profile.user_id) is not None:
+            await self._say(room_id, c.MarkBack(user_id=profile.user_id))
+        return joined
+
+    async def _enter(
+        self, room_id: str, connection_id: str, profile: Profile, capacity: int
+    ) -> Joined | Rejection:
+        node, token = self._lease.node, self._lease.token
+        if not self._lease.is_held():
+            raise Unavailable("the node's lease is not certain")
+        if (room_id, token) not in self._noted:
+            await self._store.note_room(room_id, node, token)
+            self._noted.add((room_id, token))
+        return await self._store.enter(room_id, node, token, connection_id, profile, capacity)
+
+    # --- Going --------------------------------------------------------------------------------------------
 
     async def leave(self, room_id: str, connection_id: str, reason: str = "left") -> None:
         """A connection leaves for good: with the user's last one, its seat is free."""
-        ...
+        await self._go(room_id, connection_id, reason, keep_seat=False)
 
     async def drop(self, room_id: str, connection_id: str) -> None:
         """A connection broke: with the user's last one, its seat waits for the grace time."""
-        ...
+        await self._go(room_id, connection_id, "dropped", keep_seat=True)
+
+    async def _go(self, room_id: str, connection_id: str, reason: str, *, keep_seat: bool) -> None:
+        local = self._local.get(room_id, {})
+        profile = local.pop(connection_id, None)
+        if profile is None:
+            return
+        if not local:
+            self._local.pop(room_id, None)
+        token = self._lease.token
+
+        async def depart() -> None:
+            node, user_id = self._lease.node, profile.user_id
+            last, online = await self._store.depart(room_id, node, token, connection_id, user_id)
+            if last:
+                self._announcer.left(room_id, user_id, reason, online)
+                await self._gone(room_id, user_id, keep_seat=keep_seat)
+
+        await self._insist(depart)
+
+    async def gone(self, room_id: str, user_id: str, online: int) -> None:
+        """A user was lost with its node: say so, and let its seat wait. May be repeated."""
+        self._announcer.left(room_id, user_id, "lost", online)
+        await self._gone(room_id, user_id, keep_seat=True)
+
+    async def _gone(self, room_id: str, user_id: str, *, keep_seat: bool) -> None:
+        if not keep_seat:
+            await self._say(room_id, c.ReleaseUser(user_id=user_id))
+            return
+        await self._say(room_id, c.MarkAway(user_id=user_id))
+        if await self._store.member(room_id, user_id) is not None:
+            # It came back while we said so, and its own word may have come first.
+            await self._say(room_id, c.MarkBack(user_id=user_id))
+
+    async def _say(self, room_id: str, command: c.InternalCommand) -> None:
+        async def perform() -> None:
+            await self._rooms.perform(room_id, SYSTEM, command)
+
+        await self._insist(perform)
+
+    async def _insist(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do it now, or else as soon as the server is back."""
+        try:
+            await act()
+        except Unavailable:
+            task = asyncio.get_running_loop().create_task(self._keep_trying(act))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _keep_trying(self, act: Callable[[], Awaitable[None]]) -> None:
+        pause = _PAUSE_S
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await act()
+            except Unavailable:
+                pause = min(pause * 2, _PAUSE_S_MAX)
+                continue
+            return
+
+    # --- After losses -------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self._local.clear()
+        self._noted.clear()
+
+    def _assert_all(self) -> None:
+        self._noted.clear()
+        for room_id in list(self._local):
+            self.assert_room(room_id)
+
+    def assert_room(self, room_id: str) -> None:
+        """The server lost data of this room: say again who is in it through this node."""
+        self._noted.discard((room_id, self._lease.token))
+        if room_id in self._local:
+            task = asyncio.get_running_loop().create_task(self._assert(room_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _assert(self, room_id: str) -> None:
+        for connection_id in list(self._local.get(room_id, {})):
+
+            async def enter(connection_id: str = connection_id) -> None:
+                profile = self._local.get(room_id, {}).get(connection_id)
+                if profile is not None:
+                    await self._enter(room_id, connection_id, profile, _UNBOUNDED)
+
+            await self._insist(enter)
+
+    # --- Reading ------------------------------------------------------------------------------------------
 
     async def member(self, room_id: str, user_id: str) -> Profile | None:
         """A user of the room, or None if it is not there."""
-        ...
+        return await self._store.member(room_id, user_id)
 
     async def members(self, room_id: str, cursor: str | None, limit: int) -> MembersPage:
         """A page of the users in the room."""
-        ...
+        return await self._store.members(room_id, cursor, limit)
 
     async def online(self, room_id: str) -> int:
         """How many users are in the room."""
-        ...
+        return await self._store.online(room_id)
 
-    def on_fenced(self, callback: Callable[[], None]) -> None:
-        """Call this when the node was given up by the others: drop every socket, they came back elsewhere."""
-        ...
+    def connections(self, room_id: str) -> dict[str, Profile]:
+        """The connections of this node in a room."""
+        return dict(self._local.get(room_id, {}))
+
+    async def close(self) -> None:
+        """Stop trying."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

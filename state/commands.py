@@ -440,7 +440,6 @@ class AnnounceMembers(Base, frozen=True, tag="internal:announce_members"):
 
     joined: list[Profile]
     left: list[Departure]
-    online: int
 
 
 class AnnounceGift(Base, frozen=True, tag="internal:announce_gift"):
