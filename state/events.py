@@ -365,7 +365,21 @@ class RtcSlots(Happening, frozen=True, tag="rtc:slots"):
     slots: tuple[str | None, ...]
 
 
-LossyEvent = RoomStats | AudioLevels | RtcProducerAdded | RtcProducerRemoved | RtcSlots
+class RtcMoved(Happening, frozen=True, tag="rtc:moved"):
+    """The room's audio moved to another worker: this client starts over with its transports."""
+
+
+class RoomSnapshot(Happening, frozen=True, tag="room:snapshot"):
+    """The room made a jump that events can not tell: here it is, whole, with what one is in it."""
+
+    room_id: str
+    snapshot: dict[str, Any]
+    you: dict[str, Any]
+
+
+LossyEvent = (
+    RoomStats | AudioLevels | RtcProducerAdded | RtcProducerRemoved | RtcSlots | RtcMoved | RoomSnapshot
+)
 
 
 # --- To one user --------------------------------------------------------------------------------------------

@@ -52,36 +52,77 @@ def new_node_id(environment: Environment) -> str:
     return new_id(environment.random_bytes(_ID_BYTES), environment.now_ms())
 
 
-class Kernel:
-    """One node's share of all rooms."""
+class Outpost:
+    """A process that follows rooms and talks to nodes, but holds no members: a media worker."""
 
     def __init__(self, server: Server, settings: Settings, node: str, environment: Environment) -> None:
         self.node = node
         self.server = server
         self.environment = environment
-        self.keys = keys = Keys(settings.redis.prefix)
-        timing = settings.rooms
-        now_ms, random_bytes = environment.now_ms, environment.random_bytes
-        self.store = RoomStore(server, keys)
+        self.keys = Keys(settings.redis.prefix)
+        self.store = RoomStore(server, self.keys)
         self.recovery = Recovery(
-            self.store, now_ms=now_ms, random_bytes=random_bytes, wait_seconds=timing.restore_wait_seconds
+            self.store,
+            now_ms=environment.now_ms,
+            random_bytes=environment.random_bytes,
+            wait_seconds=settings.rooms.restore_wait_seconds,
         )
-        self.lease = Lease(
-            server,
-            keys,
-            node,
-            lease_seconds=timing.lease_seconds,
-            heartbeat_seconds=timing.heartbeat_seconds,
-        )
-        members = AudienceStore(server, keys)
         self.followers = Followers(
             self.store,
             server,
             self.recovery,
-            check_seconds=timing.probe_seconds,
+            check_seconds=settings.rooms.probe_seconds,
             on_change=self._on_change,
             on_reopened=self._on_reopened,
         )
+        self.inbox = Inbox(server, self.keys)
+        self.signals = Signals(server, self.keys, node)
+        self.lossy = LossyLane(server, self.keys)
+        server.listen(self)
+
+    async def open(self) -> None:
+        """Connect and begin all that runs by itself. Succeeds even when the server is away."""
+        await self.server.open()
+        self.signals.start()
+        self.followers.start()
+
+    async def close(self) -> None:
+        """Stop all that runs, connections last."""
+        await self.inbox.close()
+        await self.signals.close()
+        await self.followers.close()
+        await self.recovery.close()
+        await self.server.close()
+
+    # --- What the parts tell each other -------------------------------------------------------------------
+
+    def on_message(self, channel: str, message: bytes) -> None:
+        """A message of the server: to whom it belongs. Nobody's is one of a channel that was just left."""
+        if not self.followers.on_message(channel, message) and not self.inbox.on_bell(channel):
+            self.signals.on_message(channel, message)
+
+    def on_reset(self, channels: Sequence[str]) -> None:
+        """These channels may have missed messages."""
+        self.followers.on_reset(channels)
+        self.inbox.on_reset(channels)
+
+    def _on_change(self, room: Room) -> None:
+        """A followed room moved on."""
+
+    def _on_reopened(self, room_id: str) -> None:
+        """A followed room goes on under another epoch."""
+
+
+class Kernel(Outpost):
+    """One node's share of all rooms."""
+
+    def __init__(self, server: Server, settings: Settings, node: str, environment: Environment) -> None:
+        super().__init__(server, settings, node, environment)
+        keys, timing = self.keys, settings.rooms
+        now_ms, random_bytes = environment.now_ms, environment.random_bytes
+        lease_seconds, beat_seconds = timing.lease_seconds, timing.heartbeat_seconds
+        self.lease = Lease(server, keys, node, lease_seconds=lease_seconds, heartbeat_seconds=beat_seconds)
+        members = AudienceStore(server, keys)
         self.rooms = Rooms(
             self.store,
             self.recovery,
@@ -97,12 +138,7 @@ class Kernel:
         self.announcer = Announcer(self.rooms, now_ms=now_ms, random_bytes=random_bytes)
         self.audience = Audience(members, self.rooms, self.lease, self.announcer, document=self._document)
         self.reaper = Reaper(
-            server,
-            keys,
-            self.lease,
-            self.audience,
-            lease_seconds=timing.lease_seconds,
-            look_seconds=timing.heartbeat_seconds,
+            server, keys, self.lease, self.audience, lease_seconds=lease_seconds, look_seconds=beat_seconds
         )
         self.directory = Directory(server, keys, self.store, members)
         self.sweep = Sweep(
@@ -116,50 +152,20 @@ class Kernel:
             now_ms=now_ms,
             round_seconds=timing.sweep_seconds,
         )
-        self.inbox = Inbox(server, keys)
-        self.signals = Signals(server, keys, node)
-        self.lossy = LossyLane(server, keys)
-        server.listen(self)
 
     async def open(self) -> None:
-        """Connect and begin all that runs by itself. Succeeds even when the server is away."""
-        await self.server.open()
+        """Connect, take the lease, and begin all that runs by itself."""
+        await super().open()
         await self.lease.open()
-        self.signals.start()
-        self.followers.start()
         self.reaper.start()
         self.sweep.start()
 
     async def close(self) -> None:
         """Stop all that runs, connections last."""
-        await self.sweep.close()
-        await self.reaper.close()
-        await self.clock.close()
-        await self.announcer.close()
-        await self.audience.close()
-        await self.inbox.close()
-        await self.signals.close()
-        await self.followers.close()
-        await self.recovery.close()
-        await self.rooms.close()
+        for part in (self.sweep, self.reaper, self.clock, self.announcer, self.audience, self.rooms):
+            await part.close()
         await self.lease.close()
-        await self.server.close()
-
-    # --- What the parts tell each other -------------------------------------------------------------------
-
-    def on_message(self, channel: str, message: bytes) -> None:
-        """A message of the server: to whom it belongs."""
-        if not (
-            self.followers.on_message(channel, message)
-            or self.inbox.on_bell(channel)
-            or self.signals.on_message(channel, message)
-        ):
-            return  # a channel that was just left
-
-    def on_reset(self, channels: Sequence[str]) -> None:
-        """These channels may have missed messages."""
-        self.followers.on_reset(channels)
-        self.inbox.on_reset(channels)
+        await super().close()
 
     def _document(self, room_id: str) -> Room | None:
         view = self.followers.view(room_id)
@@ -172,9 +178,21 @@ class Kernel:
         self.audience.assert_room(room_id)
 
 
+def _server(url: str, settings: Settings, node: str) -> Server:
+    call_seconds = settings.redis.timeout_ms / 1000
+    timing = Timing(call_seconds=call_seconds, probe_seconds=settings.rooms.probe_seconds)
+    return build_server(url, name=node, timing=timing)
+
+
+def build_outpost(url: str, settings: Settings, *, node: str | None = None) -> Outpost:
+    """A follower of rooms over the server behind a URL."""
+    environment = real_environment()
+    name = new_node_id(environment) if node is None else node
+    return Outpost(_server(url, settings, name), settings, name, environment)
+
+
 def build_kernel(url: str, settings: Settings, *, node: str | None = None) -> Kernel:
     """The kernel over the server behind a URL."""
     environment = real_environment()
     name = new_node_id(environment) if node is None else node
-    timing = Timing(call_seconds=settings.redis.timeout_ms / 1000, probe_seconds=settings.rooms.probe_seconds)
-    return Kernel(build_server(url, name=name, timing=timing), settings, name, environment)
+    return Kernel(_server(url, settings, name), settings, name, environment)
