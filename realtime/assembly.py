@@ -49,6 +49,7 @@ class GatewayPart:
         self._clock: asyncio.Task[None] | None = None
 
     def attach(self, application: web.Application) -> None:
+        application.middlewares.append(self.neighbours.guard)
         self.sockets.attach(application)
 
     async def start(self) -> None:

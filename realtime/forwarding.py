@@ -5,21 +5,23 @@ its requests over all of them. The session id begins with the name of its node; 
 can be reached in Redis, under a lease; the node that was hit passes the request on and returns the answer.
 
 The internal hop is authenticated: a header carries the client's address, the time and an HMAC over both
-and the session id, with a secret that the nodes share through Redis. So nobody outside can claim to be
-another address, a request is passed on once at most, and a copied header is worth nothing after seconds.
+and the session id, with a secret that the nodes share through Redis. So nobody outside can claim to be a
+node, a request is passed on once at most, and a copied header is worth nothing after seconds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp import web
 
+from realtime.engine.polling import while_connected
 from state.rejections import Unavailable
 from state.server import Server
 
@@ -29,6 +31,8 @@ LEASE_SECONDS = 15
 POLL_SECONDS = 30.0  # a poll hangs until there is something to say, at least a ping
 PASSED_ON = ("Content-Type", "Origin", "Cookie", "User-Agent", "Accept-Encoding")
 RETURNED = ("Content-Type", "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Vary")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def node_of(sid: str) -> str | None:
@@ -88,12 +92,15 @@ class Neighbours:
         with contextlib.suppress(Unavailable):
             await self._server.execute("DEL", self._key(self.node_id))
 
-    def hop_address(self, request: web.Request, sid: str) -> str | None:
-        """The true client address of a request that another node has passed on to us."""
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Turns away requests that claim to come from a node and do not."""
         header = request.headers.get(HOP_HEADER)
-        if header is None or not self._secret:
-            return None
-        return read_hop(self._secret, sid, header, self._now_ms())
+        if header is not None:
+            sid = request.query.get("sid", "")
+            if not self._secret or read_hop(self._secret, sid, header, self._now_ms()) is None:
+                return web.Response(status=403, text="not a node of this cluster")
+        return await handler(request)
 
     async def stray(self, request: web.Request, sid: str) -> web.Response | None:
         """Answer a poll or post of a session that is not ours; None: nobody knows it."""
@@ -109,17 +116,22 @@ class Neighbours:
         return await self._pass_on(request, sid, url.decode())
 
     async def _pass_on(self, request: web.Request, sid: str, url: str) -> web.Response:
+        """The owner's answer. A client that goes while it waits takes the inner request with it."""
+        asking = asyncio.get_running_loop().create_task(self._ask(request, sid, url))
+        try:
+            return await while_connected(asking, request)
+        except (aiohttp.ClientError, TimeoutError):
+            return web.Response(status=502, text="the node of this session does not answer")
+
+    async def _ask(self, request: web.Request, sid: str, url: str) -> web.Response:
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         headers[HOP_HEADER] = sign_hop(self._secret, sid, request.remote or "", self._now_ms())
         body = await request.read() if request.can_read_body else None
-        try:
-            async with self._session().request(
-                request.method, url + request.path_qs, headers=headers, data=body, allow_redirects=False
-            ) as answer:
-                back = {name: answer.headers[name] for name in RETURNED if name in answer.headers}
-                return web.Response(status=answer.status, body=await answer.read(), headers=back)
-        except (aiohttp.ClientError, TimeoutError):
-            return web.Response(status=502, text="the node of this session does not answer")
+        async with self._session().request(
+            request.method, url + request.path_qs, headers=headers, data=body, allow_redirects=False
+        ) as answer:
+            back = {name: answer.headers[name] for name in RETURNED if name in answer.headers}
+            return web.Response(status=answer.status, body=await answer.read(), headers=back)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:

@@ -8,7 +8,7 @@ passes everything on and notes the end of the connection.
 import asyncio
 import binascii
 from base64 import b64decode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aiohttp import web
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from realtime.engine.server import Engine
 
 SEPARATOR = "\x1e"
+T = TypeVar("T")
 
 
-class Watch(asyncio.Protocol):
-    def __init__(self, inner: asyncio.Protocol, lost: "asyncio.Future[None]") -> None:
+class Watch(asyncio.Protocol, Generic[T]):
+    def __init__(self, inner: asyncio.Protocol, lost: "asyncio.Future[T]") -> None:
         self._inner, self._lost = inner, lost
 
     def data_received(self, data: bytes) -> None:
@@ -52,7 +53,7 @@ async def answer_poll(session: Session, request: web.Request) -> bytes:
     if not session.pending and session.state == POLLING:
         session.poll = asyncio.get_running_loop().create_future()
         try:
-            await _wait(session.poll, request)
+            await while_connected(session.poll, request)
         except asyncio.CancelledError:  # the client has gone, or the server stops
             session.close(Reason.TRANSPORT_ERROR)
             raise
@@ -64,13 +65,14 @@ async def answer_poll(session: Session, request: web.Request) -> bytes:
     return payload
 
 
-async def _wait(poll: "asyncio.Future[None]", request: web.Request) -> None:
+async def while_connected(poll: "asyncio.Future[T]", request: web.Request) -> T:
+    """The result of the future, which is cancelled when the client goes first."""
     transport, protocol = request.transport, request.protocol
     if transport is None:
         raise asyncio.CancelledError
     transport.set_protocol(Watch(protocol, poll))
     try:
-        await poll
+        return await poll
     finally:
         transport.set_protocol(protocol)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -67,7 +68,30 @@ async def test_unknown_sessions_are_refused(hub: Hub, http: aiohttp.ClientSessio
         sid = await handshake(http, one)
         headers = {HOP_HEADER: "1|10.0.0.1|forged"}
         async with http.get(polling(two, sid), headers=headers) as answer:
+            assert answer.status == 403
+        async with http.post(polling(one, sid), headers=headers, data="3") as answer:
+            assert answer.status == 403
+        now = time.time_ns() // 1_000_000
+        headers = {HOP_HEADER: sign_hop(bytes(hub.keys["t:hop-secret"]), sid, "10.0.0.1", now)}
+        async with http.get(polling(two, sid), headers=headers) as answer:
             assert answer.status == 400, "passed on once at most"
+
+
+async def test_a_poll_that_is_given_up_ends_the_session(hub: Hub, http: aiohttp.ClientSession) -> None:
+    async with served(hub, "n1") as one, served(hub, "n2") as two:
+        sid = await handshake(http, one)
+        async with http.post(polling(two, sid), data="40" + json.dumps({"token": token("ann")})):
+            pass
+        async with http.get(polling(two, sid)):
+            pass
+        eio = one.part.sockets.eio
+        poll = asyncio.create_task(http.get(polling(two, sid)))
+        async with asyncio.timeout(5):
+            while eio.sockets[sid].poll is None:
+                await asyncio.sleep(0.01)
+            poll.cancel()
+            while sid in eio.sockets:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_node_that_has_gone(hub: Hub, http: aiohttp.ClientSession) -> None:
