@@ -11,12 +11,12 @@ eat up the user's own allowance.
 A refusal costs the sender a strike. Strikes are forgiven with time; who collects more than
 the allowance keeps sending without listening to `retry_after_ms`, and is disconnected.
 
-Pure: the caller passes the time (any monotonic clock in milliseconds).
+Pure: the caller passes the time (any monotonic clock in milliseconds), or the clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
@@ -162,9 +162,8 @@ class Addresses:
     loopback, where everything comes from one address by nature.
     """
 
-    __slots__ = ("_buckets", "_exempt", "_judged", "_open", "_rate", "_together")
-
-    def __init__(self, together: int, rate: Rate, exempt: Iterable[str]) -> None:
+    def __init__(self, together: int, rate: Rate, exempt: Iterable[str], now_ms: Callable[[], float]) -> None:
+        self._now_ms = now_ms
         self._together = together
         self._rate = rate
         self._exempt = [ip_network(network) for network in exempt]
@@ -187,22 +186,23 @@ class Addresses:
             return False  # a unix socket or rubbish: nothing anybody has exempted
         return any(parsed in network for network in self._exempt)
 
-    def open(self, address: str, now_ms: float) -> float:
-        """Admit one connection (0), or say after how many milliseconds to come back."""
+    def open(self, address: str) -> bool:
+        """Admit one connection, or not."""
         if self.is_exempt(address):
-            return 0.0
+            return True
+        now_ms = self._now_ms()
         count = self._open.get(address, 0)
         if count >= self._together:
-            return 1000.0
+            return False
         bucket = self._buckets.get(address)
         if bucket is None:
             if len(self._buckets) > 50_000:
                 self._forget_full(now_ms)
             bucket = self._buckets[address] = Bucket(self._rate, now_ms)
-        wait = bucket.take(1, now_ms)
-        if not wait:
-            self._open[address] = count + 1
-        return wait
+        if bucket.take(1, now_ms):
+            return False
+        self._open[address] = count + 1
+        return True
 
     def close(self, address: str) -> None:
         count = self._open.get(address, 0) - 1

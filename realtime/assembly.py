@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from realtime.admission import Admission, Rates, parse_rate
+from realtime.admission import Addresses, Admission, Rates, parse_rate
 from realtime.background import Background
 from realtime.engine.limits import Limits
 from realtime.engine.reasons import Reason
@@ -141,6 +141,12 @@ def build_gateway(
         trusted_proxies=settings.trusted_proxies,
     )
     gateway.make_group = sockets.group
+    sockets.eio.gate = Addresses(
+        settings.address_connections,
+        parse_rate(settings.rate_address_connections),
+        settings.address_exempt,
+        now_ms,
+    )
     kernel.audience.on_fenced(gateway.on_fenced)
     kernel.signals.handle(END_SIGNAL, gateway.on_signal)
     kernel.signals.handle("*", gateway.on_signal)

@@ -45,6 +45,13 @@ class Consumer(Protocol):
     def on_close(self, session: Session, reason: str) -> None: ...
 
 
+class Gate(Protocol):
+    """Decides whether a remote address may open one more session."""
+
+    def open(self, address: str) -> bool: ...
+    def close(self, address: str) -> None: ...
+
+
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no types
     sockets: dict[str, Session]
 
@@ -73,6 +80,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no typ
         self.new_sid: Callable[[], str] = new_sid or self.generate_id
         self._trusted = networks(trusted_proxies)
         self.addresses: dict[str, int] = {}
+        self.gate: Gate | None = None
+        self.leaving = False  # no new sessions: clients are to try elsewhere
         self.counters: Counter[str] = Counter()  # closed sessions by reason, refused requests by text
         self.wheel = Wheel(self._resolution())
         self.corks = Corks()
@@ -92,8 +101,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no typ
 
     def open_session(self, environ: dict[str, Any]) -> Session:
         address = client_address(environ["REMOTE_ADDR"], environ.get("HTTP_X_FORWARDED_FOR"), self._trusted)
+        if self.leaving:
+            raise Refused("Leaving", 503)
         count = self.addresses.get(address, 0)
         if 0 < self.limits.connections_per_address <= count:
+            raise Refused("Too many connections", 429)
+        if self.gate is not None and not self.gate.open(address):
             raise Refused("Too many connections", 429)
         self.addresses[address] = count + 1
         session = Session(self, self.new_sid(), address, environ)
@@ -111,6 +124,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no typ
             self.addresses[session.address] = count
         else:
             del self.addresses[session.address]
+        if self.gate is not None:
+            self.gate.close(session.address)
 
     def broken(self, session: Session, code: int = POLICY) -> None:
         """The peer broke the rules of WebSocket, Engine.IO or the layer above."""
@@ -316,6 +331,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no typ
 
     async def drain(self, reason: str, *, batch: int, pause_seconds: float) -> None:
         """Closes every transport, `batch` at a time; clients come back by themselves, elsewhere."""
+        self.leaving = True
         while self.sockets:
             for session in list(self.sockets.values())[:batch]:
                 session.close(reason, RESTART)
