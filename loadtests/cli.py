@@ -29,3 +29,9 @@ def replay(arguments: Sequence[str]) -> int:
     from loadtests.traces.command import replay
 
     return replay(arguments)
+
+
+def capacity(arguments: Sequence[str]) -> int:
+    from loadtests.capacity import main
+
+    return main(arguments)

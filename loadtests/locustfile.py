@@ -195,7 +195,7 @@ class RoomUser(LocustUser):
 @events.init_command_line_parser.add_listener
 def add_options(parser: Any) -> None:
     parser.add_argument("--scenario", default="chat", help="a TOML file or a shipped scenario's name")
-    parser.add_argument("--flylive-url", default="http://127.0.0.1:3000")
+    parser.add_argument("--flylive-url", default="http://127.0.0.1:8080")
     parser.add_argument("--service-key", default=os.environ.get("FLYLIVE_SERVICE_KEY", ""), is_secret=True)
     parser.add_argument("--reports", default="", help="directory for HTML, CSV, JSON, JUnit")
     parser.add_argument("--run-id", default="", help="part of every id of this run")

@@ -25,7 +25,7 @@ FULL_SPEED = "max"
 
 
 def _server(words: argparse.ArgumentParser) -> None:
-    words.add_argument("--url", default="http://127.0.0.1:3000", help="the server (default %(default)s)")
+    words.add_argument("--url", default="http://127.0.0.1:8080", help="the server (default %(default)s)")
     words.add_argument("--service-key", default=os.environ.get("FLYLIVE_SERVICE_KEY"), metavar="KEY")
 
 

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(prog="flylive scenario", description="Put load on a server and judge it.")
     words.add_argument("scenario", nargs="?", help="a TOML file, or the name of a shipped scenario")
     words.add_argument("--list", action="store_true", help="say which scenarios are shipped and end")
-    words.add_argument("--url", default="http://127.0.0.1:3000", help="the server (default %(default)s)")
+    words.add_argument("--url", default="http://127.0.0.1:8080", help="the server (default %(default)s)")
     words.add_argument("--service-key", default=os.environ.get("FLYLIVE_SERVICE_KEY"), metavar="KEY")
     words.add_argument("--reports", type=Path, metavar="DIRECTORY", help="write HTML, CSV, JSON, JUnit there")
     words.add_argument("--metrics", action="append", metavar="URL", help="more nodes to watch (/metrics)")

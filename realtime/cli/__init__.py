@@ -38,6 +38,7 @@ COMMANDS = {
     "bench": Command("loadtests.cli:bench", "measure, beside the peers (--list says what)"),
     "scenario": Command("loadtests.cli:scenario", "put load on a server and judge it"),
     "record": Command("loadtests.cli:record", "write a node's traffic to a file"),
+    "capacity": Command("loadtests.cli:capacity", "how much machine for how many users"),
     "replay": Command("loadtests.cli:replay", "play recorded traffic again, at any speed and width"),
 }
 
