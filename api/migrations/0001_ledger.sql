@@ -96,7 +96,7 @@ CREATE TABLE ledger.outbox (
     transaction_id uuid PRIMARY KEY,
     at_ms bigint NOT NULL,
     -- What the announcement needs and the transaction does not keep: names, pictures, sounds.
-    detail jsonb
+    detail text
 ) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000);
 
 CREATE TABLE ledger.agencies (

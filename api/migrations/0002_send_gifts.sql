@@ -25,6 +25,10 @@ CREATE FUNCTION ledger.share(whole bigint, basis_points integer) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (whole / 10000) * basis_points + ((whole % 10000) * basis_points) / 10000;
 
+-- A sum that stays in 64 bits, and fails beyond: PostgreSQL's own widens to numeric, which costs more than the
+-- rest of a payment's arithmetic.
+CREATE AGGREGATE ledger.total(bigint) (sfunc = int8pl, stype = bigint, initcond = '0', parallel = safe);
+
 -- Which gifts cannot be paid: walks only the gifts of senders whose sum exceeds their balance.
 CREATE FUNCTION ledger.unaffordable(payers bigint[], costs bigint[], balances bigint[])
 RETURNS TABLE (refused_position integer, available bigint)
@@ -220,14 +224,14 @@ BEGIN
         UNION ALL
         SELECT position, 5, id, agency, commission, 0, gross FROM parts WHERE commission > 0
         UNION ALL
-        SELECT position, 6, id, revenue, sum(gross - earned - commission)::bigint, 0, 0
+        SELECT position, 6, id, revenue, ledger.total(gross - earned - commission), 0, 0
         FROM parts GROUP BY position, id
     ), moves AS MATERIALIZED (
         -- An account's first row is what was there: the running sum is then its balance.
         SELECT position, number, id, account, amount,
-            sum(amount) OVER running AS balance, sum(step) OVER running AS version
+            ledger.total(amount) OVER running AS balance, ledger.total(step) OVER running AS version
         FROM (
-            SELECT position, number, id, account, amount, 1 AS step FROM legs WHERE amount <> 0
+            SELECT position, number, id, account, amount, 1::bigint AS step FROM legs WHERE amount <> 0
             UNION ALL
             SELECT 0, 0, NULL, account, balance, version
             FROM unnest(accounts, opening_balances, opening_versions) AS o (account, balance, version)
@@ -240,11 +244,11 @@ BEGIN
         WHERE position > 0
     ), changed AS (
         UPDATE ledger.accounts AS a
-        SET balance = (a.balance + s.amount)::bigint, version = a.version + s.steps,
-            experience = (a.experience + s.experience)::bigint, gift_total = (a.gift_total + s.total)::bigint
+        SET balance = a.balance + s.amount, version = a.version + s.steps,
+            experience = a.experience + s.experience, gift_total = a.gift_total + s.total
         FROM (
-            SELECT account, sum(amount) AS amount, count(*) FILTER (WHERE amount <> 0) AS steps,
-                sum(experience) AS experience, sum(total) AS total
+            SELECT account, ledger.total(amount) AS amount, count(*) FILTER (WHERE amount <> 0) AS steps,
+                ledger.total(experience) AS experience, ledger.total(total) AS total
             FROM legs GROUP BY account
         ) AS s
         WHERE a.account_id = s.account AND a.account_id = ANY (accounts)
@@ -259,11 +263,11 @@ BEGIN
         WHERE cost IS NOT NULL
     ), queued AS (
         INSERT INTO ledger.outbox (transaction_id, at_ms, detail)
-        SELECT id, at_ms, detail::jsonb
+        SELECT id, at_ms, detail
         FROM unnest(ids, details, costs) AS g (id, detail, cost)
         WHERE cost IS NOT NULL
     )
-    SELECT m.position, 'accepted', m.id, -m.amount, m.balance::bigint
+    SELECT m.position, 'accepted', m.id, -m.amount, m.balance
     FROM moves AS m
     WHERE m.number = 1;
 
