@@ -20,6 +20,9 @@ import redis.asyncio
 from aiohttp import web
 
 from api import migrations
+from api.app import Api, Ports, build_api
+from api.catalog import seed
+from api.ledger.database import pool_options
 from realtime.documents.asyncapi import asyncapi
 from realtime.documents.tables import tables
 from realtime.documents.typescript import typescript
@@ -27,9 +30,12 @@ from realtime.embedded.servers import EmbeddedServers
 from realtime.embedded.watch import EmbeddedWatch
 from realtime.failures import CannotStart
 from realtime.health import Health, LoopWatch
+from realtime.keys import keyring
 from realtime.listeners import Listeners
 from realtime.node import Lifecycle, Node, Part
+from realtime.rooms_part import RoomsPart
 from realtime.web.routes import Pages, web_routes
+from state.kernel import Kernel, build_kernel
 from state.settings import Settings
 
 BODY_BYTES_MAXIMUM = 1024 * 1024
@@ -49,14 +55,19 @@ async def serve(
     """Runs a node until it is told to stop. `settings` has the URLs and the keys filled in."""
     stop = _stop_event()
     async with _connected(settings, listeners.plain, is_development) as node:
-        lifecycle = Lifecycle(_parts(node, servers))
-        node.web.add_routes(web_routes(_pages()))
+        kernel = build_kernel(settings.redis.url, settings)
+        api = _api(node, kernel)
+        lifecycle = Lifecycle([*_parts(node, servers), RoomsPart(kernel), api.relay])
+        node.web.add_routes(web_routes(_pages(api)))
+        node.web.add_subapp(api.prefix, api.rest)
         node.web.add_routes(_health(node, lifecycle).routes())
         runner = web.AppRunner(
             node.web, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
         )
         try:
             await lifecycle.start()
+            if is_development:
+                await seed(api.catalog)
             await runner.setup()
             await web.SockSite(runner, listeners.plain).start()
             if secure := listeners.secure:
@@ -93,10 +104,25 @@ def _parts(node: Node, servers: EmbeddedServers | None) -> list[Part]:
     return parts
 
 
-def _pages() -> Pages:
+def _api(node: Node, kernel: Kernel) -> Api:
+    return build_api(
+        settings=node.settings.api,
+        auth=node.settings.auth,
+        keyring=keyring(node.settings),
+        pool=node.database,
+        ports=Ports(kernel.rooms, kernel.audience, kernel.directory, kernel.inbox, kernel.server),
+        node_id=kernel.node,
+        prefix=node.settings.redis.prefix,
+        url=node.url,
+        version=version("flylive-realtime"),
+    )
+
+
+def _pages(api: Api) -> Pages:
     contract = asyncapi(version("flylive-realtime"))
     documents = {
         "/asyncapi.json": (msgspec.json.encode(contract), "application/json"),
+        "/openapi.json": (api.openapi, "application/json"),
         "/flylive.d.ts": (typescript(contract).encode(), "text/plain"),
         "/docs/tables.json": (msgspec.json.encode(tables()), "application/json"),
     }
@@ -160,13 +186,8 @@ async def _redis(settings: Settings) -> Any:
 async def _database(settings: Settings) -> asyncpg.Pool:
     await migrated(settings)
     with _database_refusals():
-        return await asyncpg.create_pool(
-            settings.database.url,
-            min_size=1,
-            max_size=settings.database.pool_size,
-            command_timeout=settings.database.timeout_ms / 1000,
-            timeout=CONNECT_SECONDS,
-        )
+        options = pool_options(size=settings.database.pool_size, timeout_ms=settings.database.timeout_ms)
+        return await asyncpg.create_pool(settings.database.url, timeout=CONNECT_SECONDS, **options)
 
 
 async def migrated(settings: Settings) -> list[str]:

@@ -77,3 +77,24 @@ class Database:
         """One statement for many sets of arguments."""
         async with self.connection() as connection:
             await connection.executemany(query(name), batches)
+
+
+def pool_options(*, size: int, timeout_ms: int) -> dict[str, Any]:
+    """How the node's pool is to be made: bounds on the server's side too, for callers that died."""
+    return {
+        "min_size": 2,
+        "max_size": size,
+        "command_timeout": timeout_ms / 1000,
+        # Connections keep nothing that would have to be reset; the default asks the server each time.
+        "reset": _keep,
+        "server_settings": {
+            "application_name": "flylive",
+            "statement_timeout": str(timeout_ms),
+            "lock_timeout": str(max(1, timeout_ms // 2)),
+            "idle_in_transaction_session_timeout": str(10 * timeout_ms),
+        },
+    }
+
+
+async def _keep(_connection: Any) -> None:
+    return None

@@ -1,8 +1,8 @@
 """The check of the books: every rule that must hold, as a query for what breaks it.
 
-It reads everything in one snapshot, so it may run beside the traffic. The boards are compared last; what is
-committed but not told yet is left out on both sides as far as one can see it from here, and a board that moved
-meanwhile is looked at again before it counts as wrong.
+It reads everything in one snapshot, so it may run beside the traffic. The boards are compared last; what
+is committed but not told yet is left out on both sides as far as one can see it from here, and a board
+that moved meanwhile is looked at again before it counts as wrong.
 """
 
 from __future__ import annotations

@@ -35,6 +35,10 @@ COMMANDS = {
     "config doc": Command("realtime.cli.config:doc", "every setting with its bounds, as Markdown"),
     "doctor": Command("realtime.cli.doctor:doctor", "check what a node needs and say what to do"),
     "healthcheck": Command("realtime.cli.healthcheck:healthcheck", "exit 0 when the node is ready"),
+    "ledger verify": Command("api.cli:verify", "check every rule of the ledger", needs_servers=True),
+    "ledger rebuild-boards": Command(
+        "api.cli:rebuild_boards", "make the boards equal to the ledger", needs_servers=True
+    ),
     "bench": Command("loadtests.cli:bench", "measure, beside the peers (--list says what)"),
     "scenario": Command("loadtests.cli:scenario", "put load on a server and judge it"),
     "record": Command("loadtests.cli:record", "write a node's traffic to a file"),
