@@ -17,6 +17,8 @@ from realtime.failures import CannotStart
 
 VALKEY_MINIMUM = 7
 POSTGRES_MINIMUM = 15
+# Debian keeps the server programs of each version off PATH.
+DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 
 
 def valkey_server() -> Path:
@@ -58,7 +60,7 @@ def _postgres_candidates() -> Iterator[Path]:
     if wheel is not None:
         yield wheel / "pginstall18"
     yield from (binary.resolve().parent.parent for binary in _on_path("postgres"))
-    debian = Path("/usr/lib/postgresql").glob("[0-9]*")
+    debian = DEBIAN_POSTGRES.glob("[0-9]*")
     yield from sorted(debian, key=_trailing_number, reverse=True)
 
 
