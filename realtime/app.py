@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -23,19 +23,23 @@ from api import migrations
 from api.app import Api, Ports, build_api
 from api.catalog import seed
 from api.ledger.database import pool_options
+from realtime.assembly import GatewayPart, build_gateway
 from realtime.documents.asyncapi import asyncapi
 from realtime.documents.tables import tables
 from realtime.documents.typescript import typescript
 from realtime.embedded.servers import EmbeddedServers
 from realtime.embedded.watch import EmbeddedWatch
+from realtime.engine.front import FrontSite
 from realtime.failures import CannotStart
 from realtime.health import Health, LoopWatch
 from realtime.keys import keyring
 from realtime.listeners import Listeners
 from realtime.node import Lifecycle, Node, Part
 from realtime.rooms_part import RoomsPart
+from realtime.tap import Tap, listeners_allowed, tap_routes
 from realtime.web.routes import Pages, web_routes
 from state.kernel import Kernel, build_kernel
+from state.ports import CommandService
 from state.settings import Settings
 
 BODY_BYTES_MAXIMUM = 1024 * 1024
@@ -57,7 +61,10 @@ async def serve(
     async with _connected(settings, listeners.plain, is_development) as node:
         kernel = build_kernel(settings.redis.url, settings)
         api = _api(node, kernel)
-        lifecycle = Lifecycle([*_parts(node, servers), RoomsPart(kernel), api.relay])
+        own_url = served_url(settings.node.host, listeners.plain)
+        services = {"gift": api.service, "wallet": api.service, "rank": api.service}
+        gateway = _gateway(node, kernel, own_url, services)
+        lifecycle = Lifecycle([*_parts(node, servers), RoomsPart(kernel), api.relay, gateway])
         node.web.add_routes(web_routes(_pages(api)))
         node.web.add_subapp(api.prefix, api.rest)
         node.web.add_routes(_health(node, lifecycle).routes())
@@ -69,9 +76,10 @@ async def serve(
             if is_development:
                 await seed(api.catalog)
             await runner.setup()
-            await web.SockSite(runner, listeners.plain).start()
+            engines = [gateway.sockets.eio]
+            await FrontSite(runner, listeners.plain, engines).start()
             if secure := listeners.secure:
-                await web.SockSite(runner, secure.socket, ssl_context=secure.context).start()
+                await FrontSite(runner, secure.socket, engines, ssl_context=secure.context).start()
             announce(node)
             await stop.wait()
             await lifecycle.drain(settings.node.drain_notice_seconds, settings.node.drain_seconds)
@@ -102,6 +110,24 @@ def _parts(node: Node, servers: EmbeddedServers | None) -> list[Part]:
     if servers is not None:
         parts.append(EmbeddedWatch(servers))
     return parts
+
+
+def _gateway(node: Node, kernel: Kernel, own_url: str, services: Mapping[str, CommandService]) -> GatewayPart:
+    tap = Tap()
+    gateway = build_gateway(
+        node_id=kernel.node,
+        own_url=own_url,
+        settings=node.settings.gateway,
+        prefix=node.settings.redis.prefix,
+        keyring=keyring(node.settings),
+        kernel=kernel,
+        services=services,
+        tap=tap,
+        now_ms=kernel.environment.now_ms,
+    )
+    gateway.attach(node.web)
+    node.web.add_routes(tap_routes(tap, listeners_allowed(node.settings.auth)))
+    return gateway
 
 
 def _api(node: Node, kernel: Kernel) -> Api:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -22,8 +23,8 @@ from state.signals import Signals
 from state.tokens import KeyRing
 
 
-class Kernel(Struct, frozen=True):
-    """The ports of the kernel."""
+class Kernel(Protocol):
+    """The ports of the kernel; `state.kernel.Kernel` has them all."""
 
     server: Server
     rooms: Rooms

@@ -10,15 +10,14 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from msgspec.structs import replace
 
-from realtime.parts import Kernel
 from state.audience import Joined, MembersPage
-from state.commands import AnnounceMembers, AnyCommand, MarkAway, MarkBack, ReleaseUser
+from state.commands import AnnounceMembers, AnyCommand, Departure, MarkAway, MarkBack, ReleaseUser
 from state.events import ChatMessage, Recorded, Settings
-from state.fields import Departure
 from state.following import RoomListener
 from state.identity import SYSTEM, Actor, Profile
 from state.inbox import InboxListener, Letter
@@ -121,12 +120,13 @@ class HubNode:
         self.handlers: dict[str, SignalHandler] = {}
         self.fenced: Callable[[], None] | None = None
 
-    def kernel(self) -> Kernel:
-        return Kernel(
-            server=self,  # type: ignore[arg-type]  # execute is all the gateway uses
-            rooms=self,  # type: ignore[arg-type]
+    def kernel(self) -> Any:
+        """A `realtime.parts.Kernel`, as far as the gateway uses it."""
+        return SimpleNamespace(
+            server=self,
+            rooms=self,
             followers=self,
-            audience=self,  # type: ignore[arg-type]
+            audience=self,
             inbox=Inboxes(self),
             signals=self,
         )
@@ -228,7 +228,7 @@ class HubNode:
             return Rejection(Code.ROOM_FULL)
         members[connection_id] = profile
         if first:
-            self.hub.perform(room_id, SYSTEM, AnnounceMembers(joined=[profile], left=[], online=0))
+            self.hub.perform(room_id, SYSTEM, AnnounceMembers(joined=[profile], left=[]))
             self.hub.perform(room_id, SYSTEM, MarkBack(user_id=profile.user_id))
         return Joined(first=first, online=len(members))
 
@@ -238,7 +238,7 @@ class HubNode:
         if profile is not None and not self._here(room_id, profile.user_id):
             self.hub.perform(room_id, SYSTEM, ReleaseUser(user_id=profile.user_id))
             departure = Departure(profile.user_id, reason)
-            self.hub.perform(room_id, SYSTEM, AnnounceMembers(joined=[], left=[departure], online=0))
+            self.hub.perform(room_id, SYSTEM, AnnounceMembers(joined=[], left=[departure]))
 
     async def drop(self, room_id: str, connection_id: str) -> None:
         await self.hub.reach()
@@ -246,7 +246,7 @@ class HubNode:
         if profile is not None and not self._here(room_id, profile.user_id):
             self.hub.perform(room_id, SYSTEM, MarkAway(user_id=profile.user_id))
             departure = Departure(profile.user_id, "dropped")
-            self.hub.perform(room_id, SYSTEM, AnnounceMembers(joined=[], left=[departure], online=0))
+            self.hub.perform(room_id, SYSTEM, AnnounceMembers(joined=[], left=[departure]))
 
     async def members(self, room_id: str, cursor: str | None, limit: int) -> MembersPage:
         found = list({one.user_id: one for one in self.hub.members.get(room_id, {}).values()}.values())
