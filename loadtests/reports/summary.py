@@ -9,7 +9,7 @@ from loadtests.traffic.run import Result
 EVENT = "event "
 PERCENTILES = ((0.5, "p50_ms"), (0.95, "p95_ms"), (0.99, "p99_ms"), (1.0, "max_ms"))
 # Series that are about the load process, not about the server.
-OWN = frozenset({"lag"})
+OWN = frozenset({"lag", "audio lag", "audio delay"})
 
 
 def row(name: str, series: Series) -> dict[str, Any]:

@@ -66,6 +66,8 @@ class Player:
 
     def __init__(self, stage: Stage, rest: Rest, user: User, samples_latency: bool = True):
         self.stage, self.rest, self.user = stage, rest, user
+        if user.group.audio:
+            raise NotImplementedError("audio users play on asyncio only: run the scenario without --workers")
         self.observation = Observation(stage, user, samples_latency)
         self.connection = Connection(
             stage.url, user.token, self, parser=user.group.parser, entropy=user.random

@@ -12,6 +12,7 @@ import aiohttp
 
 from loadtests.clients.rest import Rest
 from loadtests.clients.streams import Connection, Lost, Refused
+from loadtests.traffic.audio import AudioPart, AudioStage
 from loadtests.traffic.behaviours import script_of
 from loadtests.traffic.observing import Observation, Stage
 from loadtests.traffic.steps import Call, Connect, Drop, Leave, Outcome, Send, Step, Tell, User, Wait
@@ -23,8 +24,9 @@ NO_OUTCOME = Outcome()
 class Player:
     """One user of the run. Also the observer of its connection."""
 
-    def __init__(self, stage: Stage, rest: Rest, user: User, samples_latency: bool = True):
+    def __init__(self, stage: Stage, audio: AudioStage, rest: Rest, user: User, samples_latency: bool = True):
         self.stage, self.rest, self.user = stage, rest, user
+        self.audio = AudioPart(audio, user)
         self.observation = Observation(stage, user, samples_latency)
         self.connection = Connection(
             stage.url, user.token, self, parser=user.group.parser, entropy=user.random
@@ -62,6 +64,7 @@ class Player:
         await self._sleep_until(self.user.leaves)
         if self.returning is not None:
             self.returning.cancel()
+        self.audio.close()
         self._offline()
         self.connection.leave()
 
@@ -94,7 +97,10 @@ class Player:
             outcome = self.observation.failed(step.name, code, problem)
             await self._pause_if_lost()
             return outcome
-        return self.observation.answered(step, due, answer)
+        outcome = self.observation.answered(step, due, answer)
+        if outcome.done and self.audio.is_due(step.name):
+            await self.audio.open(self.connection.call)
+        return outcome
 
     async def _send(self, step: Send) -> Outcome:
         due = self._due(step.due)

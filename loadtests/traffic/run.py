@@ -15,6 +15,7 @@ import msgspec
 from loadtests.clients.rest import CallFailed, Rest
 from loadtests.measures import Measures
 from loadtests.traffic import world
+from loadtests.traffic.audio import AudioStage
 from loadtests.traffic.observing import Stage
 from loadtests.traffic.player import Player
 from loadtests.traffic.scenario import Scenario, Threshold
@@ -171,7 +172,10 @@ async def _perform(place: world.World, stage: Stage, rest: Rest, watch: Watch) -
     sample = place.scenario.latency_sample
     stage.begin()
     watching = asyncio.create_task(watch.run())
-    players = [Player(stage, rest, user, number % sample == 0) for number, user in enumerate(place.users)]
+    audio = AudioStage(stage)
+    players = [
+        Player(stage, audio, rest, user, number % sample == 0) for number, user in enumerate(place.users)
+    ]
     try:
         await asyncio.gather(*(player.play() for player in players))
     finally:
