@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -24,6 +24,7 @@ from api.app import Api, Ports, build_api
 from api.catalog import seed
 from api.ledger.database import pool_options
 from realtime.assembly import GatewayPart, build_gateway
+from realtime.development import SAMPLE_ROOM, Development
 from realtime.documents.asyncapi import asyncapi
 from realtime.documents.tables import tables
 from realtime.documents.typescript import typescript
@@ -42,6 +43,8 @@ from state.kernel import Kernel, build_kernel
 from state.ports import CommandService
 from state.settings import Settings
 
+Visitors = Callable[[str, str], Awaitable[str]]
+
 BODY_BYTES_MAXIMUM = 1024 * 1024
 CONNECT_SECONDS = 5.0
 # Long polls and downloads that outlive the drain are cut after this.
@@ -59,22 +62,12 @@ async def serve(
     """Runs a node until it is told to stop. `settings` has the URLs and the keys filled in."""
     stop = _stop_event()
     async with _connected(settings, listeners.plain, is_development) as node:
-        kernel = build_kernel(settings.redis.url, settings)
-        api = _api(node, kernel)
-        own_url = served_url(settings.node.host, listeners.plain)
-        services = {"gift": api.service, "wallet": api.service, "rank": api.service}
-        gateway = _gateway(node, kernel, own_url, services)
-        lifecycle = Lifecycle([*_parts(node, servers), RoomsPart(kernel), api.relay, gateway])
-        node.web.add_routes(web_routes(_pages(api)))
-        node.web.add_subapp(api.prefix, api.rest)
-        node.web.add_routes(_health(node, lifecycle).routes())
+        lifecycle, gateway = _compose(node, served_url(settings.node.host, listeners.plain), servers)
         runner = web.AppRunner(
             node.web, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
         )
         try:
             await lifecycle.start()
-            if is_development:
-                await seed(api.catalog)
             await runner.setup()
             engines = [gateway.sockets.eio]
             await FrontSite(runner, listeners.plain, engines).start()
@@ -86,6 +79,25 @@ async def serve(
         finally:
             await runner.cleanup()
             await lifecycle.stop()
+
+
+def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple[Lifecycle, GatewayPart]:
+    """All parts in the order of their starting, and all routes."""
+    kernel = build_kernel(node.settings.redis.url, node.settings)
+    api = _api(node, kernel)
+    services = {"gift": api.service, "wallet": api.service, "rank": api.service}
+    gateway = _gateway(node, kernel, own_url, services)
+    parts = [*_watches(node, servers), RoomsPart(kernel), api.relay, gateway]
+    visitors = None
+    if node.is_development:
+        development = _development(node, kernel, api)
+        parts.append(development)
+        visitors = development.visitor
+    lifecycle = Lifecycle(parts)
+    node.web.add_routes(web_routes(_pages(api, visitors)))
+    node.web.add_subapp(api.prefix, api.rest)
+    node.web.add_routes(_health(node, lifecycle).routes())
+    return lifecycle, gateway
 
 
 def _stop_event() -> asyncio.Event:
@@ -105,7 +117,7 @@ def _stop_event() -> asyncio.Event:
     return stop
 
 
-def _parts(node: Node, servers: EmbeddedServers | None) -> list[Part]:
+def _watches(node: Node, servers: EmbeddedServers | None) -> list[Part]:
     parts: list[Part] = [LoopWatch(node.settings.node.loop_lag_limit_ms)]
     if servers is not None:
         parts.append(EmbeddedWatch(servers))
@@ -144,7 +156,17 @@ def _api(node: Node, kernel: Kernel) -> Api:
     )
 
 
-def _pages(api: Api) -> Pages:
+def _development(node: Node, kernel: Kernel, api: Api) -> Development:
+    async def credit(user_id: str, coins: int) -> None:
+        key = f"development-{user_id}"
+        await api.books.credit(
+            user_id, key, amount=coins, currency="coins", reason="pocket money", reference=key
+        )
+
+    return Development(node.settings, kernel.rooms, stock=lambda: seed(api.catalog), credit=credit)
+
+
+def _pages(api: Api, visitors: Visitors | None) -> Pages:
     contract = asyncapi(version("flylive-realtime"))
     documents = {
         "/asyncapi.json": (msgspec.json.encode(contract), "application/json"),
@@ -152,7 +174,8 @@ def _pages(api: Api) -> Pages:
         "/flylive.d.ts": (typescript(contract).encode(), "text/plain"),
         "/docs/tables.json": (msgspec.json.encode(tables()), "application/json"),
     }
-    return Pages(documents, front="/docs")
+    front = f"/room/{SAMPLE_ROOM}" if visitors else "/docs"
+    return Pages(documents, front=front, visitors=visitors)
 
 
 def _health(node: Node, lifecycle: Lifecycle) -> Health:

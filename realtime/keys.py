@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from pathlib import Path
 
 import msgspec
@@ -16,8 +17,10 @@ from cryptography.hazmat.primitives import serialization
 
 from realtime.config import is_loopback
 from realtime.failures import BadConfiguration, CannotStart
+from state.identity import Role
+from state.ids import new_id
 from state.settings import Settings, TokenKey
-from state.tokens import Key, KeyRing
+from state.tokens import Claims, Key, KeyRing, sign
 
 DEVELOPMENT_SERVICE_KEY = "development-service-key"
 DEVELOPMENT_TOKEN_KEY = TokenKey(kid="development", secret="development-token-key-for-loopback-only")
@@ -72,6 +75,31 @@ def keyring(settings: Settings) -> KeyRing:
         issuer=auth.issuer,
         lifetime_seconds_max=auth.token_lifetime_maximum_seconds,
     )
+
+
+def room_token(
+    settings: Settings,
+    room_id: str,
+    user_id: str,
+    role: Role = "member",
+    *,
+    name: str = "",
+    device_id: str | None = None,
+    lifetime_seconds: int | None = None,
+) -> str:
+    """A token that is valid from now on, signed with the active key of the settings."""
+    now = int(time.time())
+    claims = Claims(
+        user_id=user_id,
+        room_id=room_id,
+        role=role,
+        jti=new_id(os.urandom(16), now * 1000),
+        issued_at=now,
+        expires_at=now + (lifetime_seconds or settings.auth.token_lifetime_seconds),
+        name=name or user_id,
+        device_id=device_id,
+    )
+    return sign(claims, keyring(settings))
 
 
 def _key(key: TokenKey) -> Key:

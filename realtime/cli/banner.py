@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+from realtime.development import SAMPLE_ROOM
 from realtime.keys import DEVELOPMENT_SERVICE_KEY
-
-SAMPLE_ROOM = "lobby"
-SAMPLE_USER = "ada"
 
 
 def banner(url: str, *, key_origin: str, is_development: bool, token: str, secure_url: str = "") -> str:

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from realtime import logs
-from realtime.cli.banner import SAMPLE_ROOM, SAMPLE_USER, banner
+from realtime.cli.banner import banner
 from realtime.cli.options import configuration, settings_parser
 from realtime.cli.servers import embedded_servers, with_urls
-from realtime.cli.token import room_token
 from realtime.config import data_directory
+from realtime.development import SAMPLE_ROOM, SAMPLE_USER
 from realtime.embedded.servers import EmbeddedServers
 from realtime.failures import EXIT_DONE
-from realtime.keys import Keys, with_keys
+from realtime.keys import Keys, room_token, with_keys
 from realtime.listeners import Listeners, opened_listeners
 from realtime.node import Node
 

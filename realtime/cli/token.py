@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,12 +11,11 @@ import msgspec
 from realtime.cli.options import configuration, settings_parser
 from realtime.config import data_directory
 from realtime.failures import EXIT_DONE, EXIT_FAILED, BadConfiguration
-from realtime.keys import keyring, with_keys
-from state.identity import ROLES, Role
-from state.ids import is_id, new_id
+from realtime.keys import keyring, room_token, with_keys
+from state.identity import ROLES
+from state.ids import is_id
 from state.rejections import Rejection
-from state.settings import Settings
-from state.tokens import Claims, sign, verify
+from state.tokens import verify
 
 
 def create(words: Sequence[str]) -> int:
@@ -51,31 +49,6 @@ def create(words: Sequence[str]) -> int:
         )
     )
     return EXIT_DONE
-
-
-def room_token(
-    settings: Settings,
-    room_id: str,
-    user_id: str,
-    role: Role = "member",
-    *,
-    name: str = "",
-    device_id: str | None = None,
-    lifetime_seconds: int | None = None,
-) -> str:
-    """A token that is valid from now on, signed with the active key of the settings."""
-    now = int(time.time())
-    claims = Claims(
-        user_id=user_id,
-        room_id=room_id,
-        role=role,
-        jti=new_id(os.urandom(16), now * 1000),
-        issued_at=now,
-        expires_at=now + (lifetime_seconds or settings.auth.token_lifetime_seconds),
-        name=name or user_id,
-        device_id=device_id,
-    )
-    return sign(claims, keyring(settings))
 
 
 def inspect(words: Sequence[str]) -> int:

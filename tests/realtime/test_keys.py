@@ -9,9 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from realtime.cli.token import room_token
 from realtime.failures import BadConfiguration, CannotStart
-from realtime.keys import DEVELOPMENT_SERVICE_KEY, DEVELOPMENT_TOKEN_KEY, keyring, with_keys
+from realtime.keys import DEVELOPMENT_SERVICE_KEY, DEVELOPMENT_TOKEN_KEY, keyring, room_token, with_keys
 from state.rejections import Code, Rejection
 from state.settings import Auth, Node, Settings, TokenKey
 from state.tokens import Claims, verify
