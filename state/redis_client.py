@@ -162,7 +162,8 @@ class ClusterServer(Server):
         if node is None:
             like = self._seeds[0]
             address = Address(place[0], place[1], None, like.tls, like.username, like.password)
-            node = RedisNode(address, self._timing, f"{_PROBE}:{self._name}")
+            probe = f"{_PROBE}:{self._name}"
+            node = RedisNode(address, self._timing, probe, in_cluster=True, on_stray=self._on_stray)
             if self._listener is not None:
                 node.listen(self._listener)
             node.start()
@@ -212,6 +213,9 @@ class ClusterServer(Server):
             except ServerError as error:
                 asking = await self._redirected(error)
         raise Unavailable("redirected in circles")
+
+    def _on_stray(self, _error: str) -> None:
+        self._refresh_later()
 
     def _refresh_later(self) -> None:
         if self._refreshing is None or self._refreshing.done():

@@ -18,6 +18,7 @@ from state.rejections import Unavailable
 from state.server import ServerError, Value
 
 OnMessage = Callable[[list[Any]], None]
+OnStray = Callable[[str], None]
 _NO_REPLY: Final = object()
 
 
@@ -64,7 +65,8 @@ def pack(command: Sequence[Value]) -> bytes:
 class Connection(asyncio.Protocol):
     """A live connection. Once lost it stays lost; the owner makes another."""
 
-    def __init__(self, on_message: OnMessage) -> None:
+    def __init__(self, on_message: OnMessage, on_stray: OnStray = lambda _error: None) -> None:
+        self._on_stray = on_stray
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_NO_REPLY)
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
@@ -93,6 +95,8 @@ class Connection(asyncio.Protocol):
 
     def _settle(self, reply: Any) -> None:
         if not self._waiting:
+            # A subscription that is refused is answered by an error that no call waits for.
+            self._on_stray(str(reply))
             self.abort()
             return
         future, _ = self._waiting.popleft()
@@ -141,16 +145,18 @@ class Connection(asyncio.Protocol):
                 future.set_exception(Unavailable("the connection was lost"))
 
 
-async def connect(address: Address, on_message: OnMessage) -> Connection:
+async def connect(address: Address, on_message: OnMessage, on_stray: OnStray) -> Connection:
     """Open a connection, be let in, and learn which server process this is."""
     loop = asyncio.get_running_loop()
+
+    def build() -> Connection:
+        return Connection(on_message, on_stray)
+
     if address.path is not None:
-        _, connection = await loop.create_unix_connection(lambda: Connection(on_message), address.path)
+        _, connection = await loop.create_unix_connection(build, address.path)
     else:
         context = ssl.create_default_context() if address.tls else None
-        _, connection = await loop.create_connection(
-            lambda: Connection(on_message), address.host, address.port, ssl=context
-        )
+        _, connection = await loop.create_connection(build, address.host, address.port, ssl=context)
     try:
         await _greet(connection, address)
     except BaseException:

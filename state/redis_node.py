@@ -42,7 +42,9 @@ class Link:
         timing: Timing,
         on_message: Callable[[list[Any]], None],
         on_open: Callable[[Connection], None],
+        on_stray: Callable[[str], None],
     ) -> None:
+        self._on_stray = on_stray
         self._address = address
         self._timing = timing
         self._on_message = on_message
@@ -84,7 +86,7 @@ class Link:
         while True:
             try:
                 async with asyncio.timeout(self._timing.call_seconds):
-                    self.connection = await connect(self._address, self._on_message)
+                    self.connection = await connect(self._address, self._on_message, self._on_stray)
             except (OSError, TimeoutError, Unavailable, ServerError):
                 await asyncio.sleep(pause * (0.5 + random.random()))
                 pause = min(pause * 2, _RETRY_S_MAX)
@@ -104,12 +106,23 @@ class Link:
 class RedisNode:
     """Calls and subscriptions of one server process."""
 
-    def __init__(self, address: Address, timing: Timing, probe_channel: str) -> None:
+    def __init__(
+        self,
+        address: Address,
+        timing: Timing,
+        probe_channel: str,
+        *,
+        in_cluster: bool = False,
+        on_stray: Callable[[str], None] = lambda _error: None,
+    ) -> None:
         self.address = address
+        # In a cluster all channels of one command would have to share a slot.
+        self._channels_per_call = 1 if in_cluster else _CHANNELS_PER_CALL
+        self._on_stray = on_stray
         self._timing = timing
         self._probe_channel = probe_channel
-        self._calls = Link(address, timing, lambda _message: None, lambda _connection: None)
-        self._messages = Link(address, timing, self._on_message, self._on_subscriber_open)
+        self._calls = Link(address, timing, lambda _message: None, lambda _connection: None, on_stray)
+        self._messages = Link(address, timing, self._on_message, self._on_subscriber_open, on_stray)
         self._listener: Listener | None = None
         self._wanted: set[str] = set()
         self._confirmed: set[str] = set()
@@ -215,8 +228,8 @@ class RedisNode:
         self._send(connection, "SSUBSCRIBE", join)
 
     def _send(self, connection: Connection, verb: str, channels: Sequence[str]) -> None:
-        for start in range(0, len(channels), _CHANNELS_PER_CALL):
-            connection.send(pack((verb, *channels[start : start + _CHANNELS_PER_CALL])))
+        for start in range(0, len(channels), self._channels_per_call):
+            connection.send(pack((verb, *channels[start : start + self._channels_per_call])))
 
     def _start_subscriber(self) -> None:
         if self._probe is None:
@@ -259,8 +272,8 @@ class RedisNode:
         self._queue(self._to_subscribe, channel)
 
     async def _probe_forever(self) -> None:
-        probe = pack(("SPUBLISH", self._probe_channel, b"probe"))
         while True:
+            probe = pack(("SPUBLISH", self._probe_channel, b"probe"))
             await asyncio.sleep(self._timing.probe_seconds)
             connection = self._messages.connection
             if connection is None or connection.lost.done():
@@ -269,9 +282,9 @@ class RedisNode:
             if silent > 2 * self._timing.probe_seconds + self._timing.call_seconds:
                 connection.abort()
             else:
-                connection.call(probe).add_done_callback(_ignore)
+                connection.call(probe).add_done_callback(self._probed)
 
-
-def _ignore(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()
+    def _probed(self, future: asyncio.Future[Any]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, ServerError):
+            self._on_stray(str(error))

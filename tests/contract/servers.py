@@ -1,0 +1,162 @@
+"""Servers that a test starts itself, alone or as a cluster of three, and may stop, pause and lose."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+
+from realtime.embedded import binaries
+
+_READY_SECONDS = 20.0
+
+
+def free_port(also_above: int = 0) -> int:
+    """A TCP port that is free now; with `also_above`, so is the one that much higher."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            if not also_above:
+                return port
+            try:
+                second.bind(("127.0.0.1", port + also_above))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def await_true(condition: Callable[[], bool], what: str, seconds: float = _READY_SECONDS) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+def redis_70() -> Path:
+    """The oldest server we promise to work with, as Debian packages it."""
+    found = shutil.which("redis-server")
+    if found is None:
+        subprocess.run(["apt-get", "install", "-y", "-q", "redis-server"], check=True, capture_output=True)
+        found = shutil.which("redis-server")
+    if found is None:
+        raise RuntimeError("no redis-server (7.0) here, and apt-get could not install it")
+    return Path(found)
+
+
+class ServerProcess:
+    """One server on a TCP port of this machine, with a directory of its own."""
+
+    def __init__(self, program: Path | None = None, port: int | None = None, **options: str) -> None:
+        self._program = binaries.valkey_server() if program is None else program
+        self.directory = Path(tempfile.mkdtemp(prefix="flylive-server-"))
+        self.port = free_port() if port is None else port
+        self._options = {"save": "", "appendonly": "no", "loglevel": "warning"} | options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, socket_timeout=5)
+
+    def start(self) -> ServerProcess:
+        words: list[str] = []
+        for name, value in self._options.items():
+            words += [f"--{name.replace('_', '-')}", value]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "--port", str(self.port), "--bind", "127.0.0.1", *words],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        await_true(self._answers, f"{self._program.name} answers")
+        return self
+
+    def _answers(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            raise RuntimeError((self.directory / "log").read_text()[-2000:])
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def pause(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Die at once, whatever was not written is gone."""
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+
+    def cpu_seconds(self) -> float:
+        """What the process has used so far."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class ClusterProcesses:
+    """Three masters that share the slots."""
+
+    def __init__(self) -> None:
+        self.nodes: list[ServerProcess] = []
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+
+    def start(self) -> ClusterProcesses:
+        for _ in range(3):
+            port = free_port(also_above=10_000)
+            node = ServerProcess(port=port, cluster_enabled="yes", cluster_node_timeout="2000")
+            self.nodes.append(node.start())
+        bounds = [0, 5461, 10923, 16384]
+        for index, node in enumerate(self.nodes):
+            with node.client() as client:
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", bounds[index], bounds[index + 1] - 1)
+                for other in self.nodes:
+                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+        await_true(lambda: all(self._is_whole(node) for node in self.nodes), "the cluster is whole")
+        return self
+
+    def _is_whole(self, node: ServerProcess) -> bool:
+        with node.client() as client:
+            information = bytes(client.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)).decode()
+        return "cluster_state:ok" in information and "cluster_known_nodes:3" in information
+
+    def flush(self) -> None:
+        for node in self.nodes:
+            with node.client() as client:
+                client.flushall()
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()

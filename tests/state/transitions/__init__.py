@@ -1,0 +1,1 @@
+"""What commands mean, one behaviour, one test."""
