@@ -105,7 +105,7 @@ class Desk:
         if not session.transports:
             self.sessions.pop((session.room_id, session.user_id), None)
 
-    # --- lookups -------------------------------------------------------------------------------------------
+    # --- lookups -----------------------------------------------------------------------------------------
     def _transport(self, session: Session, ident: str, caller: Caller) -> ClientTransport:
         transport = session.transports.get(ident)
         if transport is None:
@@ -120,7 +120,7 @@ class Desk:
                 return transport.consumers[ident]
         raise Refused(Code.RTC_NOT_FOUND, "no such consumer")
 
-    # --- transports ----------------------------------------------------------------------------------------
+    # --- transports --------------------------------------------------------------------------------------
     async def _capabilities(self, _turn: Turn, _command: Any) -> dict[str, Any]:
         return {"router_rtp_capabilities": ortc.CAPABILITIES}
 
@@ -168,7 +168,7 @@ class Desk:
         self._switchboard.responder.restart(transport.ice)
         return {"iceParameters": transport.ice.parameters()}
 
-    # --- producers -----------------------------------------------------------------------------------------
+    # --- producers ---------------------------------------------------------------------------------------
     async def _produce(self, turn: Turn, command: commands.RtcProduce) -> dict[str, Any]:
         transport = self._transport(turn.session, command.transport_id, turn.caller)
         parameters = msgspec.convert(command.rtp_parameters, ortc.RtpParameters)
@@ -229,7 +229,7 @@ class Desk:
         stage.remove_producer(producer)
         self._rooms.told_producer(producer, stage.room_id, added=False)
 
-    # --- consumers -----------------------------------------------------------------------------------------
+    # --- consumers ---------------------------------------------------------------------------------------
     async def _consume(self, turn: Turn, command: commands.RtcConsume) -> dict[str, Any]:
         transport = self._transport(turn.session, command.transport_id, turn.caller)
         remote = msgspec.convert(command.rtp_capabilities, ortc.RtpCapabilities)
@@ -403,11 +403,15 @@ class Desk:
     async def _stats(self, turn: Turn, _command: Any) -> dict[str, Any]:
         return {"transports": [transport_figures(self._engine, t) for t in turn.session.transports.values()]}
 
-    def connection_closed(self, caller: Caller) -> None:
-        """Its transports wait for a while for the user's next connection."""
+    def connection_closed(self, caller: Caller, now: bool = False) -> None:
+        """Its transports wait for a while for the user's next connection, unless they end now."""
         session = self.sessions.get((caller.room_id, caller.user.user_id))
         for transport in list(session.transports.values()) if session else ():
-            if transport.connection_id == caller.connection_id:
+            if transport.connection_id != caller.connection_id:
+                continue
+            if now:
+                self.end(transport, "hung up")
+            else:
                 transport.abandoned_at = time.monotonic()
 
     def expire(self, now: float) -> None:

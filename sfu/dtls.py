@@ -31,7 +31,8 @@ FINGERPRINT_ALGORITHMS = ("sha-256", "sha-384", "sha-512")
 DATAGRAM_BYTES = 1200
 RECORD_HEADER_BYTES = 13
 RESEND_FIRST_SECONDS = 0.1
-RESEND_LAST_SECONDS = 2.0
+RESEND_LAST_SECONDS = 1.6
+RESEND_OVER_SECONDS = 0.2
 WAITING_DATAGRAMS = 32
 """DTLS may come before the client's parameters do: signalling can be slower than ICE."""
 HANDSHAKE_SECONDS = 15.0
@@ -160,8 +161,6 @@ class Dtls(RTCDtlsTransport):
                 await self.start(remote)
         except TimeoutError:
             self._set_state(State.FAILED)
-        finally:
-            self._cancel_timer()
         return bool(self._state is State.CONNECTED)
 
     async def _do_handshake(self) -> None:
@@ -184,18 +183,26 @@ class Dtls(RTCDtlsTransport):
         self._cancel_timer()
         for datagram in self._flight:
             await self._link._send(datagram)
-        if self._state is State.CONNECTING and not self.encrypted and wait_seconds < RESEND_LAST_SECONDS:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(wait_seconds, self._again, wait_seconds)
+        self._schedule(wait_seconds)
+
+    def _schedule(self, wait_seconds: float) -> None:
+        """A copy of the flight later. The server's last flight gets a few too: it cannot know whether that
+        arrived, and a client that misses it waits for a second before it asks."""
+        is_over = self.encrypted or self._state is not State.CONNECTING
+        last = RESEND_OVER_SECONDS if is_over and self._role == "server" else RESEND_LAST_SECONDS
+        if (is_over and self._role != "server") or wait_seconds > last or self._state is State.FAILED:
+            return
+        self._timer = asyncio.get_running_loop().call_later(wait_seconds, self._again, wait_seconds)
 
     def _again(self, waited_seconds: float) -> None:
-        if self._state is not State.CONNECTING or self.encrypted or self._link.closed:
+        is_over = self.encrypted or self._state is not State.CONNECTING
+        if self._link.closed or (
+            is_over and (self._role != "server" or waited_seconds > RESEND_OVER_SECONDS)
+        ):
             return
         for datagram in self._flight:
             self._link._out(datagram)
-        if 2 * waited_seconds < RESEND_LAST_SECONDS:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(2 * waited_seconds, self._again, 2 * waited_seconds)
+        self._schedule(2 * waited_seconds)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

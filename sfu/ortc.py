@@ -35,7 +35,7 @@ class Shape(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
 
 class Feedback(Shape, frozen=True):
     type: Text
-    parameter: Text | None = None
+    parameter: Text | None = ""
 
 
 class Codec(Shape, frozen=True):
@@ -76,6 +76,7 @@ class ExtensionCapability(Shape, frozen=True):
 
 class Encoding(Shape, frozen=True):
     ssrc: Ssrc | None = None
+    max_bitrate: int | None = None
 
 
 class Rtcp(Shape, frozen=True):
@@ -184,6 +185,7 @@ def consumable(producer: RtpParameters) -> dict[str, Any]:
             }
             for extension in CAPABILITIES["headerExtensions"]
         ],
+        "encodings": [{"maxBitrate": encoding.max_bitrate} for encoding in producer.encodings],
         "rtcp": {"cname": producer.rtcp.cname, "reducedSize": True},
         "msid": producer.msid,
     }
@@ -202,16 +204,19 @@ def consumer_parameters(
     if theirs is None:
         raise Unsupported("the client cannot receive audio/opus/48000/2")
     feedback = [
-        msgspec.to_builtins(item)
+        {"type": item.type, "parameter": item.parameter or ""}
         for item in theirs.rtcp_feedback
         if item.type not in ("transport-cc", "goog-remb") and (nack or item.type != "nack" or item.parameter)
     ]
+    encoding = {"ssrc": ssrc}
+    if bitrate := max((e["maxBitrate"] or 0 for e in source["encodings"]), default=0):
+        encoding["maxBitrate"] = bitrate
     offered = {(extension.uri, extension.preferred_id) for extension in remote.header_extensions}
     return {
         "mid": mid,
         "codecs": [{**source["codecs"][0], "rtcpFeedback": feedback}],
         "headerExtensions": [e for e in source["headerExtensions"] if (e["uri"], e["id"]) in offered],
-        "encodings": [{"ssrc": ssrc}],
+        "encodings": [encoding],
         "rtcp": source["rtcp"],
         "msid": source["msid"],
     }

@@ -63,7 +63,7 @@ class Stage:
     def is_empty(self) -> bool:
         return not self.producers and not self._listeners
 
-    # --- who may speak -------------------------------------------------------------------------------------
+    # --- who may speak -----------------------------------------------------------------------------------
     def set_speakers(self, users: frozenset[str]) -> None:
         """At once, at the way in."""
         if users == self.speakers:
@@ -81,7 +81,7 @@ class Stage:
             if not allowed:
                 self._loudness.forget(producer.handle)
 
-    # --- producers -----------------------------------------------------------------------------------------
+    # --- producers ---------------------------------------------------------------------------------------
     def add_producer(self, producer: MediaProducer) -> None:
         self.producers[producer.id] = producer
         self._by_handle[producer.handle] = producer
@@ -98,7 +98,7 @@ class Stage:
         self._replace_listeners_of(producer.user_id)
         self._seated_at = 0.0
 
-    # --- listeners with slots ------------------------------------------------------------------------------
+    # --- listeners with slots ----------------------------------------------------------------------------
     def add_slot(self, consumer: MediaConsumer) -> None:
         listener = self._listeners.setdefault(consumer.transport.id, Listener(consumer.transport))
         listener.consumers.append(consumer)
@@ -166,9 +166,6 @@ class Stage:
     # ------------------------------------------------------------------------------------------------
     def hear(self, level: Level, now: float) -> None:
         self._loudness.observe(level, now)
-
-    def owns(self, handle: Handle) -> bool:
-        return handle in self._by_handle
 
     def tick(self, now: float) -> None:
         if now - self._seated_at < SEATING_SECONDS:

@@ -170,7 +170,7 @@ def error(
     return message(BINDING_ERROR, transaction, body, password)
 
 
-def request(transaction: bytes, user: str, password: bytes, **options: int) -> bytes:
+def request(transaction: bytes, user: str, password: str, **options: int) -> bytes:
     """What a client of ours sends: options are `priority`, `use_candidate`, `nomination`, `controlled`."""
     body = _attribute(USERNAME, user.encode())
     body += _attribute(PRIORITY, options.get("priority", 1).to_bytes(4, "big"))
@@ -182,7 +182,7 @@ def request(transaction: bytes, user: str, password: bytes, **options: int) -> b
         body += _attribute(USE_CANDIDATE, b"")
     if "nomination" in options:
         body += _attribute(GOOG_NOMINATION, options["nomination"].to_bytes(4, "big"))
-    return message(BINDING_REQUEST, transaction, body, password)
+    return message(BINDING_REQUEST, transaction, body, password.encode())
 
 
 def mapped_address(data: bytes) -> tuple[str, int] | None:

@@ -110,3 +110,16 @@ class Keys(Struct, frozen=True):
     def node_channel(self, node: str) -> str:
         """Channel of one node."""
         return f"{self.prefix}:{{node:{node}}}"
+
+    @property
+    def media_workers(self) -> str:
+        """Sorted set: media workers by the time they were last heard of."""
+        return f"{self.prefix}:{{media}}:workers"
+
+    def media_worker(self, worker: str) -> str:
+        """String: what a living media worker says of itself."""
+        return f"{self.prefix}:{{media}}:worker:{worker}"
+
+    def media_room(self, room_id: str) -> str:
+        """String: the media worker that carries a room's audio."""
+        return f"{self.prefix}:{{{room_id}}}:media"

@@ -252,8 +252,22 @@ class Sfu(Struct, frozen=True, forbid_unknown_fields=True):
     """Audio."""
 
     workers: Annotated[
-        int, Meta(ge=0, le=256, description="Media workers this node runs as child processes.")
-    ] = 1
+        int,
+        Meta(ge=-1, le=256, description="Media workers this node runs as child processes; -1: one per core."),
+    ] = -1
+    engine: Annotated[
+        Literal["auto", "native", "python"],
+        Meta(description="What carries packets; auto: native code where it was built, else Python."),
+    ] = "auto"
+    host: Annotated[
+        str, Meta(description="Address the audio sockets are bound to; empty: that of the node.")
+    ] = ""
+    tcp: Annotated[
+        bool, Meta(description="Offer audio by TCP too, on the same port, for networks without UDP.")
+    ] = True
+    timeout_ms: Annotated[
+        int, Meta(ge=100, le=30_000, description="How long a media worker may take to answer a command.")
+    ] = 3_000
     port: Annotated[
         int, Meta(ge=0, le=65_535, description="First UDP port, one per worker; 0 takes free ones.")
     ] = 40_000
