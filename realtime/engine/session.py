@@ -293,7 +293,9 @@ class Session:
         """End the session, its WebSocket with a closing handshake; `final` answers a GET that waits."""
         if self.state == CLOSED:
             return
-        self.uncork()
+        if self.link is not None:  # else the connection is lost, and what was to be written with it
+            self.uncork()
+        self._corked = None
         known, self.state, self.held = self.state < ENDING, CLOSED, None
         self.choose_write()
         engine, link = self.engine, self.link

@@ -12,6 +12,7 @@ sent something personal, first gets what it is owed, and `served` remembers that
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -195,6 +196,11 @@ class Group:
             self._slices(self._sending, deadline)
         self.busy = self._sending is not None or self._pending is not None
         return not self.busy
+
+    def flush(self) -> None:
+        """Serve everybody now, for a caller who needs an order between groups."""
+        while not self.step(math.inf):
+            pass
 
     def forget_batches(self) -> bool:
         self._pending = self._sending = None

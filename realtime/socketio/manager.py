@@ -30,6 +30,7 @@ class Manager(AsyncManager):  # type: ignore[misc]  # python-socketio has no typ
         self.clients: dict[str, dict[str, Connection]] = {}
         self._rooms: dict[str, Rooms] = {}
         self._entered: dict[Connection, set[str | None]] = {}
+        self._last: Group | None = None  # where the last emit went
 
     # Membership.
 
@@ -81,8 +82,12 @@ class Manager(AsyncManager):  # type: ignore[misc]  # python-socketio has no typ
         skipped = {skip_sid} if isinstance(skip_sid, str) else set(skip_sid or ())
         target = to or room
         group = self._rooms.get(namespace, {}).get(target) if not isinstance(target, list) else None
+        last, self._last = self._last, None
+        if last is not None and last is not group and last.busy:
+            last.flush()  # the order of two emits holds between rooms too
         if group is not None and not skipped and callback is None:
             group.send(packet)
+            self._last = group
             return
         for client in self._chosen(namespace, target):
             if client.sid in skipped:

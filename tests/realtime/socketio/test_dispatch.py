@@ -274,3 +274,15 @@ async def test_answers_of_one_tick_leave_as_one_write(packed: bool) -> None:
         ("ack", 2, [{"ok": True}]),
     ]
     assert client.transport.writes == writes + 1
+
+
+async def test_connection_lost_in_the_tick_of_an_answer() -> None:
+    application = Recorder()
+    server = make_server(application)
+    client = await connected(server)
+    client.emit("echo", ack_id=1)
+    assert client.transport.protocol is not None
+    client.transport.protocol.connection_lost(None)
+    await settle()
+    assert application.seen[-1] == ("disconnect", "transport close")
+    assert not server.eio.sockets
