@@ -45,6 +45,15 @@ static bool open_receive(struct engine *engine)
     return true;
 }
 
+/* Datagrams that may not be fragmented need no identification number, which costs the kernel a hash per packet.
+ * Ours are small; a route that cannot take them is told by ICE, whose checks are sent the same way. */
+static void forbid_fragments(int descriptor)
+{
+    int probe = IP_PMTUDISC_PROBE;
+    setsockopt(descriptor, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe);
+    setsockopt(descriptor, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe, sizeof probe); /* refused on IPv4: fine */
+}
+
 struct engine *engine_open(int descriptor, const struct library *library,
                            const struct engine_options *options)
 {
@@ -59,6 +68,7 @@ struct engine *engine_open(int descriptor, const struct library *library,
     engine->control_tail = &engine->control_head;
     engine->run = 1;
     engine->wake_descriptor = -1;
+    forbid_fragments(descriptor);
     table_open(&engine->table);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->turn, NULL);

@@ -1,0 +1,205 @@
+/* A player of datagrams that keeps time, and a sink for everything that comes back.
+ *
+ *   load SOCKET SERVER_ADDRESS SERVER_PORT CAPTURE_ADDRESS SENT_FILE CAPTURE_FILE < schedule
+ *
+ * SOCKET is an inherited UDP socket, bound to every loopback address: each client has a source address of its
+ * own in 127.0.0.0/8, by which a server tells them apart, and one socket serves thousands of them.
+ *
+ * The schedule is a row of records: due time in nanoseconds (8 bytes, from the start), source address (4, in
+ * network order), length (2), the datagram. Everything is in this machine's byte order. When it is played,
+ * and what was on its way has arrived, the program ends.
+ *
+ * SENT_FILE gets the time at which each datagram really left (8 bytes each); CAPTURE_FILE everything that came
+ * to CAPTURE_ADDRESS: time (8), length (2), datagram. Once a second a line of JSON says what was received so
+ * far: media and report packets, octets, and what is neither. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum {
+    BATCH = 256,
+    DATAGRAM_BYTES = 2048,
+    PAUSE_NS = 200000, /* polling takes less of a shared machine than a wake-up per datagram */
+    REPORT_NS = 1000000000,
+    LAST_NS = 500000000,
+};
+
+static int descriptor;
+static struct sockaddr_in server;
+static struct in_addr captured_address;
+static FILE *sent_file, *capture_file;
+static atomic_bool finished;
+static uint64_t media, reports, others, octets;
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* --- playing ------------------------------------------------------------------------------------------- */
+
+static bool send_from(const struct in_addr *source, const uint8_t *data, size_t bytes)
+{
+    union {
+        struct cmsghdr header;
+        uint8_t room[CMSG_SPACE(sizeof(struct in_pktinfo))];
+    } control;
+    struct in_pktinfo info = {.ipi_spec_dst = *source};
+    struct iovec vector = {(void *)data, bytes};
+    struct msghdr message = {
+        .msg_name = &server,
+        .msg_namelen = sizeof server,
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof control,
+    };
+    memset(&control, 0, sizeof control);
+    control.header.cmsg_level = IPPROTO_IP;
+    control.header.cmsg_type = IP_PKTINFO;
+    control.header.cmsg_len = CMSG_LEN(sizeof info);
+    memcpy(CMSG_DATA(&control.header), &info, sizeof info);
+    return sendmsg(descriptor, &message, 0) >= 0;
+}
+
+static bool read_record(int64_t *due, struct in_addr *source, uint8_t *data, uint16_t *bytes)
+{
+    return fread(due, sizeof *due, 1, stdin) == 1 && fread(source, sizeof *source, 1, stdin) == 1 &&
+           fread(bytes, sizeof *bytes, 1, stdin) == 1 && *bytes <= DATAGRAM_BYTES &&
+           fread(data, 1, *bytes, stdin) == *bytes;
+}
+
+static void *play(void *unused)
+{
+    uint8_t data[DATAGRAM_BYTES];
+    int64_t started = now_ns(), due;
+    struct in_addr source;
+    uint16_t bytes;
+    (void)unused;
+    while (read_record(&due, &source, data, &bytes)) {
+        due += started;
+        struct timespec when = {due / 1000000000, due % 1000000000};
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR)
+            ;
+        int64_t left = now_ns();
+        if (!send_from(&source, data, bytes))
+            left = 0;
+        fwrite(&left, sizeof left, 1, sent_file);
+    }
+    struct timespec rest = {0, LAST_NS};
+    nanosleep(&rest, NULL);
+    atomic_store(&finished, true);
+    return NULL;
+}
+
+/* --- sinking ------------------------------------------------------------------------------------------- */
+
+struct sink {
+    uint8_t data[BATCH][DATAGRAM_BYTES];
+    uint8_t controls[BATCH][128];
+    struct iovec vectors[BATCH];
+    struct mmsghdr messages[BATCH];
+};
+
+static bool is_for_capture(struct msghdr *message)
+{
+    struct in_pktinfo info;
+    struct cmsghdr *item = CMSG_FIRSTHDR(message);
+    if (item == NULL || item->cmsg_level != IPPROTO_IP || item->cmsg_type != IP_PKTINFO)
+        return false;
+    memcpy(&info, CMSG_DATA(item), sizeof info);
+    return info.ipi_addr.s_addr == captured_address.s_addr;
+}
+
+static void take(struct sink *sink, unsigned at, int64_t now)
+{
+    const uint8_t *data = sink->data[at];
+    uint16_t bytes = (uint16_t)sink->messages[at].msg_len;
+    if (bytes < 12 || data[0] >> 6 != 2)
+        others++;
+    else if ((data[1] & 0x7f) >= 64 && (data[1] & 0x7f) < 96)
+        reports++;
+    else
+        media++;
+    octets += bytes;
+    if (is_for_capture(&sink->messages[at].msg_hdr)) {
+        fwrite(&now, sizeof now, 1, capture_file);
+        fwrite(&bytes, sizeof bytes, 1, capture_file);
+        fwrite(data, 1, bytes, capture_file);
+    }
+}
+
+static void say(int64_t now)
+{
+    printf("{\"at_ns\": %lld, \"media\": %llu, \"reports\": %llu, \"others\": %llu, \"octets\": %llu}\n",
+           (long long)now, (unsigned long long)media, (unsigned long long)reports, (unsigned long long)others,
+           (unsigned long long)octets);
+    fflush(stdout);
+}
+
+static void open_sink(struct sink *sink)
+{
+    for (unsigned i = 0; i < BATCH; i++) {
+        sink->vectors[i] = (struct iovec){sink->data[i], DATAGRAM_BYTES};
+        sink->messages[i].msg_hdr.msg_iov = &sink->vectors[i];
+        sink->messages[i].msg_hdr.msg_iovlen = 1;
+    }
+}
+
+static void drain(void)
+{
+    static struct sink sink;
+    struct timespec pause = {0, PAUSE_NS};
+    int64_t said = 0;
+    open_sink(&sink);
+    while (!atomic_load(&finished)) {
+        for (unsigned i = 0; i < BATCH; i++) {
+            sink.messages[i].msg_hdr.msg_control = sink.controls[i];
+            sink.messages[i].msg_hdr.msg_controllen = sizeof sink.controls[i];
+        }
+        int count = recvmmsg(descriptor, sink.messages, BATCH, MSG_DONTWAIT, NULL);
+        int64_t now = now_ns();
+        for (int i = 0; i < count; i++)
+            take(&sink, (unsigned)i, now);
+        if (now - said >= REPORT_NS) {
+            say(now);
+            said = now;
+        }
+        if (count < BATCH)
+            nanosleep(&pause, NULL);
+    }
+    say(now_ns());
+}
+
+int main(int count, char **words)
+{
+    if (count != 7)
+        return 2;
+    descriptor = atoi(words[1]);
+    server.sin_family = AF_INET;
+    server.sin_port = htons((uint16_t)atoi(words[3]));
+    sent_file = fopen(words[5], "wb");
+    capture_file = fopen(words[6], "wb");
+    if (inet_pton(AF_INET, words[2], &server.sin_addr) != 1 ||
+        inet_pton(AF_INET, words[4], &captured_address) != 1 || sent_file == NULL || capture_file == NULL)
+        return 2;
+    pthread_t player;
+    if (pthread_create(&player, NULL, play, NULL) != 0)
+        return 1;
+    drain();
+    pthread_join(player, NULL);
+    fclose(sent_file);
+    fclose(capture_file);
+    return 0;
+}
