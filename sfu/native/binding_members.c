@@ -1,6 +1,6 @@
 #include "binding.h"
 
-/* Who is there and who listens to whom. Python gives every field by position: the names are in `_core.pyi`. */
+/* Who is there and who listens to whom. Python gives every field by position; `_core.pyi` has the names. */
 
 static PyObject *refuse(EngineObject *self, const char *reason)
 {
@@ -50,12 +50,12 @@ static PyObject *nothing_removed(void)
 
 /* --- transports ----------------------------------------------------------------------------------------- */
 
-static PyObject *add_transport(EngineObject *self, PyObject *arguments)
+static PyObject *add_transport(EngineObject *self, PyObject *unused)
 {
-    unsigned long long owner;
-    if (!PyArg_ParseTuple(arguments, "K", &owner) || binding_enter(self) == NULL)
+    (void)unused;
+    if (binding_enter(self) == NULL)
         return NULL;
-    struct transport *transport = transport_add(self->engine, owner);
+    struct transport *transport = transport_add(self->engine);
     if (transport == NULL)
         return refuse(self, "no memory for a transport");
     return give_handle(self, transport->handle);
@@ -188,15 +188,12 @@ static PyObject *set_speaking_right(EngineObject *self, PyObject *arguments)
     return binding_leave(self);
 }
 
-static PyObject *add_slot(EngineObject *self, PyObject *arguments)
+static PyObject *add_slot(EngineObject *self, PyObject *unused)
 {
-    long long spare_handle;
-    if (!PyArg_ParseTuple(arguments, "L", &spare_handle) || binding_enter(self) == NULL)
+    (void)unused;
+    if (binding_enter(self) == NULL)
         return NULL;
-    struct slot *spare = spare_handle ? binding_find(self, OBJECT_SLOT, spare_handle) : NULL;
-    if (spare_handle && spare == NULL)
-        return NULL;
-    struct slot *slot = slot_add(self->engine, spare);
+    struct slot *slot = slot_add(self->engine);
     if (slot == NULL)
         return refuse(self, "no memory for a slot");
     return give_handle(self, slot->source.handle);
@@ -279,7 +276,7 @@ static PyObject *follow(EngineObject *self, PyObject *arguments)
     struct consumer *consumer = binding_find(self, OBJECT_CONSUMER, handle);
     if (consumer == NULL || !find_source(self, source_handle, &source))
         return NULL;
-    bool changes = consumer->wanted != source;
+    bool changes = consumer->source != source;
     if (!consumer_follow(consumer, source))
         return refuse(self, "no memory for another listener");
     if (changes && source != NULL && !source->is_slot)

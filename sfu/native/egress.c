@@ -154,8 +154,7 @@ void egress_send(struct engine *engine, struct transport *transport, const uint8
 static bool admit(const struct job *job, struct consumer *consumer, struct place *place)
 {
     const struct transport *transport = consumer->transport;
-    if (consumer->paused || !transport->has_keys || !transport->has_address ||
-        same_user(transport, job->from)) {
+    if (consumer->paused || !transport->has_keys || !transport->has_address || transport == job->from) {
         consumer->continuity.synced = false;
         return false;
     }

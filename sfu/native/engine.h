@@ -117,7 +117,6 @@ struct producer {
 struct slot {
     struct source source;
     struct producer *occupant;
-    struct slot *spare; /* heard instead by listeners whose own voice is in this slot */
 };
 
 struct kept_packet { /* for NACK: as it was sent, tag and all */
@@ -128,9 +127,8 @@ struct kept_packet { /* for NACK: as it was sent, tag and all */
 struct consumer {
     struct continuity continuity;
     struct transport *transport;
-    struct source *wanted; /* what it follows */
-    struct source *feed;   /* where it is listed: wanted, or the slot's spare */
-    size_t position;       /* in feed->listeners */
+    struct source *source; /* what it follows, or NULL */
+    size_t position;       /* among the listeners of that */
     uint32_t ssrc;
     uint8_t payload_type, red_payload_type;
     bool paused;
@@ -161,9 +159,7 @@ struct transport {
     struct address selected;
     uint32_t pending_head, pending_tail; /* of the group that is being collected */
     int64_t handle;
-    uint64_t owner; /* the user: never gets its own voice back; 0: nobody in particular */
     struct transport *previous, *next;
-    struct transport *same_owner; /* a ring: what changes with a speaker must not cost a walk over all */
     struct producer *producers;
     struct consumer *consumers;
     uint32_t *sent_ssrcs;
@@ -178,11 +174,6 @@ struct transport {
     uint64_t packets_received, bytes_received, packets_sent, bytes_sent;
     uint64_t unprotect_failures, malformed, unknown_ssrc;
 };
-
-static inline bool same_user(const struct transport *a, const struct transport *b)
-{
-    return a == b || (a->owner != 0 && a->owner == b->owner);
-}
 
 struct control { /* a datagram for the worker */
     struct control *next;
@@ -288,7 +279,7 @@ struct consumer_spec {
     bool nack, paused;
 };
 
-struct transport *transport_add(struct engine *engine, uint64_t owner);
+struct transport *transport_add(struct engine *engine);
 void transport_remove(struct engine *engine, struct transport *transport);
 bool transport_set_keys(struct engine *engine, struct transport *transport, enum srtp_suite suite,
                         const uint8_t *receive_key, size_t receive_bytes, const uint8_t *send_key,
@@ -305,7 +296,7 @@ void producer_remove(struct engine *engine, struct producer *producer);
 bool producer_bind(struct producer *producer, uint32_t ssrc);
 /* What is known of an SSRC that no producer has now. */
 const struct replay_window *retired_window(const struct transport *transport, uint32_t ssrc);
-struct slot *slot_add(struct engine *engine, struct slot *spare);
+struct slot *slot_add(struct engine *engine);
 void slot_remove(struct engine *engine, struct slot *slot);
 bool slot_occupy(struct slot *slot, struct producer *producer);
 struct consumer *consumer_find(const struct transport *transport, uint32_t ssrc);

@@ -81,7 +81,7 @@ class NativeEngine:
 
     # --- transports ----------------------------------------------------------------------------------------
     def add_transport(self) -> Handle:
-        return self._core.add_transport(0)
+        return self._core.add_transport()
 
     def set_keys(self, transport: Handle, suite: Suite, receive_key: bytes, send_key: bytes) -> None:
         self._core.set_keys(transport, SUITES[suite], receive_key, send_key)
@@ -112,7 +112,7 @@ class NativeEngine:
         )
 
     def add_slot(self) -> Handle:
-        return self._core.add_slot(0)
+        return self._core.add_slot()
 
     def set_slot(self, slot: Handle, producer: Handle | None) -> None:
         self._core.set_slot(slot, producer or 0)

@@ -7,55 +7,30 @@
 
 static void unlist(struct consumer *consumer)
 {
-    struct source *feed = consumer->feed;
-    if (feed == NULL)
+    struct source *source = consumer->source;
+    if (source == NULL)
         return;
-    struct consumer *last = feed->listeners[--feed->count];
-    feed->listeners[consumer->position] = last;
+    struct consumer *last = source->listeners[--source->count];
+    source->listeners[consumer->position] = last;
     last->position = consumer->position;
-    consumer->feed = NULL;
+    consumer->source = NULL;
     consumer->continuity.synced = false;
 }
 
-static bool list(struct consumer *consumer, struct source *feed)
+bool consumer_follow(struct consumer *consumer, struct source *source)
 {
-    if (consumer->feed == feed)
+    if (consumer->source == source)
         return true;
-    if (feed != NULL && !grow_array(&feed->listeners, feed->count, &feed->capacity, sizeof *feed->listeners))
+    if (source != NULL &&
+        !grow_array(&source->listeners, source->count, &source->capacity, sizeof *source->listeners))
         return false;
     unlist(consumer);
-    if (feed != NULL) {
-        consumer->position = feed->count;
-        feed->listeners[feed->count++] = consumer;
-        consumer->feed = feed;
+    if (source != NULL) {
+        consumer->position = source->count;
+        source->listeners[source->count++] = consumer;
+        consumer->source = source;
     }
     return true;
-}
-
-/* A listener whose own user occupies its slot hears the spare slot there: so a speaker hears as many others
- * as anybody. */
-static bool settle(struct consumer *consumer)
-{
-    struct source *feed = consumer->wanted;
-    if (feed != NULL && feed->is_slot) {
-        const struct slot *slot = (const struct slot *)feed;
-        if (slot->spare != NULL && slot->occupant != NULL &&
-            same_user(slot->occupant->transport, consumer->transport))
-            feed = &slot->spare->source;
-    }
-    return list(consumer, feed);
-}
-
-/* Everything of one user that follows the slot. */
-static void settle_user(const struct transport *transport, const struct slot *slot)
-{
-    const struct transport *each = transport;
-    do {
-        for (struct consumer *consumer = each->consumers; consumer != NULL; consumer = consumer->next)
-            if (consumer->wanted == &slot->source)
-                settle(consumer);
-        each = each->same_owner;
-    } while (each != transport);
 }
 
 static void open_source(struct source *source, bool is_slot)
@@ -67,31 +42,14 @@ static void open_source(struct source *source, bool is_slot)
 /* The listeners stay, without a source. */
 static void close_source(struct source *source)
 {
-    while (source->count > 0) {
-        struct consumer *consumer = source->listeners[source->count - 1];
-        if (consumer->wanted == source)
-            consumer->wanted = NULL;
-        unlist(consumer);
-    }
+    while (source->count > 0)
+        unlist(source->listeners[source->count - 1]);
     free(source->listeners);
 }
 
 /* --- transports ----------------------------------------------------------------------------------------- */
 
-static void join_owner(struct engine *engine, struct transport *transport)
-{
-    transport->same_owner = transport;
-    for (struct transport *other = engine->transports; other != NULL && transport->owner;
-         other = other->next) {
-        if (other->owner == transport->owner) {
-            transport->same_owner = other->same_owner;
-            other->same_owner = transport;
-            return;
-        }
-    }
-}
-
-struct transport *transport_add(struct engine *engine, uint64_t owner)
+struct transport *transport_add(struct engine *engine)
 {
     struct transport *transport = calloc(1, sizeof *transport);
     if (transport == NULL)
@@ -101,9 +59,7 @@ struct transport *transport_add(struct engine *engine, uint64_t owner)
         free(transport);
         return NULL;
     }
-    transport->owner = owner;
     transport->pending_head = UINT32_MAX;
-    join_owner(engine, transport);
     transport->next = engine->transports;
     if (transport->next != NULL)
         transport->next->previous = transport;
@@ -113,10 +69,6 @@ struct transport *transport_add(struct engine *engine, uint64_t owner)
 
 static void unlink_transport(struct engine *engine, struct transport *transport)
 {
-    struct transport *before = transport;
-    while (before->same_owner != transport)
-        before = before->same_owner;
-    before->same_owner = transport->same_owner;
     if (transport->previous != NULL)
         transport->previous->next = transport->next;
     else
@@ -297,13 +249,12 @@ void producer_remove(struct engine *engine, struct producer *producer)
 
 /* --- slots ---------------------------------------------------------------------------------------------- */
 
-struct slot *slot_add(struct engine *engine, struct slot *spare)
+struct slot *slot_add(struct engine *engine)
 {
     struct slot *slot = calloc(1, sizeof *slot);
     if (slot == NULL)
         return NULL;
     open_source(&slot->source, true);
-    slot->spare = spare;
     slot->source.handle = table_add(&engine->table, OBJECT_SLOT, slot);
     if (slot->source.handle < 0) {
         free(slot);
@@ -322,7 +273,6 @@ static void leave_occupant(struct slot *slot)
         }
     }
     slot->occupant = NULL;
-    settle_user(producer->transport, slot);
 }
 
 bool slot_occupy(struct slot *slot, struct producer *producer)
@@ -338,7 +288,6 @@ bool slot_occupy(struct slot *slot, struct producer *producer)
     if (producer != NULL) {
         producer->slots[producer->slot_count++] = slot;
         slot->occupant = producer;
-        settle_user(producer->transport, slot);
     }
     return true;
 }
@@ -346,14 +295,6 @@ bool slot_occupy(struct slot *slot, struct producer *producer)
 void slot_remove(struct engine *engine, struct slot *slot)
 {
     slot_occupy(slot, NULL);
-    for (size_t i = 0; i < engine->table.count; i++) {
-        struct slot *other = engine->table.entries[i].object;
-        if (engine->table.entries[i].kind != OBJECT_SLOT || other->spare != slot)
-            continue;
-        other->spare = NULL;
-        if (other->occupant != NULL)
-            settle_user(other->occupant->transport, other);
-    }
     close_source(&slot->source);
     table_remove(&engine->table, slot->source.handle);
     free(slot);
@@ -439,10 +380,4 @@ void consumer_remove(struct engine *engine, struct consumer *consumer)
     *link = consumer->next;
     table_remove(&engine->table, consumer->handle);
     discard(consumer);
-}
-
-bool consumer_follow(struct consumer *consumer, struct source *source)
-{
-    consumer->wanted = source;
-    return settle(consumer);
 }

@@ -38,7 +38,7 @@ struct control *control_take(struct engine *engine)
     return taken;
 }
 
-/* STUN may come from anywhere, DTLS from validated addresses only; nobody may flood the worker with either. */
+/* STUN may come from anywhere, DTLS from validated addresses; nobody may flood the worker with either. */
 static bool is_control(struct engine *engine, const uint8_t *data, size_t bytes,
                        const struct address *address, bool known, int64_t now_ns)
 {
