@@ -19,6 +19,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -73,8 +74,9 @@ def places() -> list[Path]:
     return [HERE / name, cache / "flylive" / name]
 
 
-def compile_sources(sources: tuple[str, ...], output: Path, *flags: str) -> None:
-    """One call of the compiler. The output appears whole or not at all."""
+def compile_sources(sources: Sequence[str | Path], output: Path, *flags: str) -> None:
+    """One call of the compiler, for sources beside this file or elsewhere. The output appears whole or not
+    at all."""
     command = [*compiler(), *FLAGS, *flags, *(str(HERE / name) for name in sources)]
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".build-") as directory:
         made = Path(directory) / output.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,15 @@ SUITES = {
     Suite.AES_CM_128_SHA1_80: 3,
 }
 """As in srtp.h."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How packets leave; `segmentation` is False from the first time the kernel refused it."""
+
+    send_calls: int
+    segmented_sends: int
+    segmentation: bool
 
 
 class NativeEngine:
@@ -164,3 +174,6 @@ class NativeEngine:
 
     def consumer_stats(self, consumer: Handle) -> ConsumerStats:
         return ConsumerStats(*self._core.consumer_stats(consumer))
+
+    def sending(self) -> Sending:
+        return Sending(*self._core.sending())
