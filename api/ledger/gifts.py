@@ -2,8 +2,9 @@
 
 While a batch is being written, the next one gathers; it leaves the moment the writer is free. So the
 window is as long as the database needs for the batch before: a lone gift waits for nothing, and the
-busier the house, the larger the batch. One batch is under way at a time: it holds the rows of its
-accounts, a second one would wait for the same rows and only split the work into smaller pieces.
+busier the house, the larger the batch. Batches want the same rows (a star's, the platform's) and pass one
+after the other anyhow, so a second one is sent ahead only when a full batch waits: it gets ready while
+the first one is being made durable. A sender never stands in both.
 
 Within a batch the order of arrival is kept, so a sender's gifts are judged in order. Equal requests (one
 sender, one key, one content) share one place and one outcome. The same key with another content waits for
@@ -19,7 +20,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import asyncpg
 from msgspec import Struct
@@ -30,6 +31,7 @@ from api.ledger.queries import query
 from state.rejections import Code, Rejection, Unavailable
 
 BATCH_MAX: Final = 256  # beyond it a batch only gets slower
+LANES_MAX: Final = 2
 WAITING_MAX: Final = 4_096  # about a third of a second of work; who comes later is told so at once
 RECIPIENT_SHARE_BPS: Final = 5_000
 PLATFORM_SHARDS: Final = 16  # as many platform accounts as the schema has
@@ -111,15 +113,16 @@ class GiftWriter:
         self._timeout_seconds = timeout_seconds
         self._waiting: deque[_Place] = deque()
         self._places: dict[tuple[str, str], _Place] = {}
-        self._writing: asyncio.Task[None] | None = None
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._senders_in_flight: set[str] = set()
 
     async def pay(self, gift: Gift) -> Outcome:
         """The ledger's word on one gift. After Unavailable the outcome is unknown until asked again."""
         place = self._place(gift)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         place.waiters.append(future)
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_waiting())
+        if not self._lanes or (len(self._lanes) < LANES_MAX and len(self._waiting) >= BATCH_MAX):
+            self._lanes.add(asyncio.create_task(self._lane()))
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await future
@@ -128,8 +131,8 @@ class GiftWriter:
 
     async def settle(self) -> None:
         """Returns when nothing waits any more."""
-        while self._writing is not None:
-            await asyncio.wait([self._writing])
+        while self._lanes:
+            await asyncio.wait(self._lanes)
 
     def _place(self, gift: Gift) -> _Place:
         key = (gift.sender_id, gift.key)
@@ -143,22 +146,36 @@ class GiftWriter:
         self._places.setdefault(key, place)
         return place
 
-    async def _write_waiting(self) -> None:
+    async def _lane(self) -> None:
         try:
-            while self._waiting:
-                await self._write(self._next_batch())
+            await self._write_waiting()
         finally:
-            self._writing = None
+            # At once: a gift that comes now must find that nobody is at work.
+            self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _write_waiting(self) -> None:
+        """One lane: batch after batch, until none is left; the second lane only while they are full."""
+        while self._waiting and (len(self._lanes) < LANES_MAX or len(self._waiting) >= BATCH_MAX):
+            batch = self._next_batch()
+            if not batch:
+                return
+            senders = {place.gift.sender_id for place in batch}
+            self._senders_in_flight |= senders
+            try:
+                await self._write(batch)
+            finally:
+                self._senders_in_flight -= senders
 
     def _next_batch(self) -> list[_Place]:
-        """The longest waiting gifts, each key of a sender once, without those nobody waits for any more."""
+        """The longest waiting gifts that may go now: each key of a sender once, no sender that stands in
+        another batch, nobody who has given up."""
         batch: list[_Place] = []
         keys: set[tuple[str, str]] = set()
         later: list[_Place] = []
         while self._waiting and len(batch) < BATCH_MAX:
             place = self._waiting.popleft()
             key = (place.gift.sender_id, place.gift.key)
-            if key in keys:
+            if key in keys or place.gift.sender_id in self._senders_in_flight:
                 later.append(place)
                 continue
             if self._places.get(key) is place:
@@ -171,8 +188,6 @@ class GiftWriter:
         return batch
 
     async def _write(self, batch: list[_Place]) -> None:
-        if not batch:
-            return
         _batch_sizes.observe(len(batch))
         try:
             with _batch_seconds.time():
