@@ -53,6 +53,9 @@ class Api(Struct, frozen=True):
     relay: Relay
     catalog: Catalog
     books: Books
+    boards: Boards
+    gifts: Gifts
+    database: Database
 
 
 class Ports(Struct, frozen=True):
@@ -139,6 +142,9 @@ def build_api(
         relay=ledger.relay,
         catalog=ledger.catalog,
         books=ledger.books,
+        boards=boards,
+        gifts=ledger.gifts,
+        database=ledger.database,
     )
 
 

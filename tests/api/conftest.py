@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -12,6 +12,7 @@ import pytest
 from api.ledger.books import Books
 from api.ledger.database import Database
 from api.ledger.gifts import Gift, GiftWriter, Paid, fingerprint
+from tests.api.house import House, house
 
 START_MS = 1_790_000_000_000
 
@@ -106,4 +107,10 @@ def ledger(pool: Any, clock: Clock) -> Ledger:
     return Ledger(pool, clock)
 
 
-LedgerFactory = Callable[[], Ledger]
+@pytest.fixture
+async def home(redis_url: str, database_url: str) -> AsyncIterator[House]:
+    """A house with one open room and one gift on sale."""
+    async with house(redis_url, database_url) as found:
+        await found.open_room()
+        await found.sell()
+        yield found
