@@ -72,7 +72,7 @@ class Front:
 
     def application(self, routes: Sequence[Route], prefix: str) -> web.Application:
         """The routes below a prefix as an application of their own."""
-        application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[self._unknown])
+        application = web.Application(middlewares=[self._unknown])
         for route in routes:
             assert route.path.startswith(prefix)
             path = route.path.removeprefix(prefix)
@@ -158,7 +158,7 @@ class Front:
         if decoder is not None:
             body = await _body(decoder, request)
             if isinstance(body, Rejection):
-                return refused(body, now_ms, 413 if body.details is None else None)
+                return refused(body, now_ms, 413 if body is _TOO_LARGE else None)
         return Call(
             request_id, caller, path, query, body, key, request.headers.get(hdrs.IF_NONE_MATCH), now_ms
         )
@@ -207,6 +207,9 @@ class Front:
             _audit_log.error("audit not kept", request_id=call.request_id, reason=str(error))
 
 
+_TOO_LARGE: Final = Rejection(Code.PAYLOAD_INVALID, "the body is too large")
+
+
 def _is_key(key: str) -> bool:
     return 1 <= len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()
 
@@ -222,10 +225,16 @@ def _query(route: Route, request: web.Request) -> Any:
 
 
 async def _body(decoder: Any, request: web.Request) -> Any:
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        return _TOO_LARGE
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        return Rejection(Code.PAYLOAD_INVALID, "the body is too large")
+        return _TOO_LARGE
+    if len(raw) > BODY_BYTES_MAX:
+        return _TOO_LARGE
+    if b"\\u0000" in raw:
+        return _invalid("NUL is no character of a text", [])
     if not raw and decoder.type is NoBody:
         return NoBody()
     if request.content_type != "application/json":
