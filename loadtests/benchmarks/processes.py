@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -92,6 +92,14 @@ class Process:
             self.child.wait()
 
 
+@contextlib.contextmanager
+def _passable_directory() -> Iterator[Path]:
+    """As root, Postgres runs under an account of its own, which must be able to pass."""
+    with tempfile.TemporaryDirectory(prefix="flylive-bench-") as place:
+        Path(place).chmod(0o711)
+        yield Path(place)
+
+
 def _start(
     words: list[str], log: Path, directory: Path | None, environment: Mapping[str, str]
 ) -> "subprocess.Popen[bytes]":
@@ -118,9 +126,9 @@ async def process(
     service_key: str = "",
 ) -> AsyncIterator[Process]:
     """Start a command; "{port}" and "{data}" in it stand for a free port and a fresh data directory."""
-    with tempfile.TemporaryDirectory(prefix="flylive-bench-") as data:
-        port, log = free_port(), Path(data) / "server.log"
-        words = [word.replace("{port}", str(port)).replace("{data}", data) for word in command]
+    with _passable_directory() as place:
+        port, log, data = free_port(), place / "server.log", place / "data"
+        words = [word.replace("{port}", str(port)).replace("{data}", str(data)) for word in command]
         child = _start(words, log, directory, {**os.environ, **(environment or {})})
         server = Process(name, child, port, log, service_key)
         try:

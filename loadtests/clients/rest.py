@@ -51,6 +51,10 @@ class Response(msgspec.Struct, frozen=True):
         return str(errors["code"]) if isinstance(errors, dict) and "code" in errors else f"HTTP_{self.status}"
 
 
+# What a call raises when the server is not there or falls silent.
+UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
+
+
 class CallFailed(Exception):
     """A call that the preparation of a run cannot do without was refused."""
 

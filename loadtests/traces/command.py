@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from loadtests.clients.rest import CallFailed, Rest
+from loadtests.clients.rest import UNREACHABLE, CallFailed, Rest
 from loadtests.reports.terminal import LiveTable
 from loadtests.traces.format import Trace, TraceUnreadable, read
 from loadtests.traces.performance import Wish, perform
@@ -59,7 +59,7 @@ def record(arguments: Sequence[str]) -> int:
         return MISUSED
     try:
         return uvloop.run(_record(words))
-    except (CallFailed, OSError, TooSlow) as problem:
+    except (CallFailed, TooSlow, *UNREACHABLE) as problem:
         print(f"flylive record: {problem}", file=sys.stderr)
         return FAILED
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtests.clients.rest import CallFailed, Rest
+from loadtests.clients.rest import UNREACHABLE, CallFailed, Rest
 from loadtests.clients.streams import Refused
 from loadtests.measures import Measures
 from loadtests.traces.format import Trace
@@ -59,7 +59,7 @@ async def perform(
             await make_gifts(rest, plan.gifts)
             for _ in range(wish.rounds) if wish.rounds else itertools.count():
                 await _round(rest, stage, plan, wish)
-        except (CallFailed, Refused, OSError, TimeoutError) as problem:
+        except (CallFailed, Refused, *UNREACHABLE) as problem:
             failure = f"the replay could not go on: {type(problem).__name__} {problem}"
         finally:
             stage.over = True

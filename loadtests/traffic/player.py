@@ -8,9 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
-
-from loadtests.clients.rest import Rest
+from loadtests.clients.rest import UNREACHABLE, Rest
 from loadtests.clients.streams import Connection, Lost, Refused
 from loadtests.traffic.audio import AudioPart, AudioStage
 from loadtests.traffic.behaviours import script_of
@@ -106,7 +104,7 @@ class Player:
         due = self._due(step.due)
         try:
             response = await self.rest.send(step.request)
-        except (aiohttp.ClientError, OSError, TimeoutError) as problem:
+        except UNREACHABLE as problem:
             return self.observation.failed(step.request.label, type(problem).__name__, problem)
         return self.observation.responded(step, due, response)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import aiohttp
 import msgspec
 
-from loadtests.clients.rest import CallFailed, Rest
+from loadtests.clients.rest import UNREACHABLE, CallFailed, Rest
 from loadtests.measures import Measures
 from loadtests.traffic import world
 from loadtests.traffic.audio import AudioStage
@@ -158,7 +158,7 @@ async def play(
                 await world.make_rooms(scenario, rest, world.room_ids(scenario, run_id))
             users = world.people(scenario, run_id, service_key, part)
             place = await world.equip(scenario, rest, users)
-        except (CallFailed, OSError, TimeoutError) as problem:
+        except (CallFailed, *UNREACHABLE) as problem:
             return Result(scenario, measures, (), started_at, 0.0, (), f"could not prepare: {problem}")
         stage = Stage(url, measures)
         await _perform(place, stage, rest, Watch(stage, metrics_urls or [url], show, scenario))
@@ -189,7 +189,7 @@ async def _settle_money(place: world.World, rest: Rest, measures: Measures) -> s
         return None
     try:
         differences = await world.money_differences(place, rest)
-    except (CallFailed, OSError, TimeoutError) as problem:
+    except (CallFailed, *UNREACHABLE) as problem:
         return f"could not check the wallets: {problem}"
     measures.counters["money_differences"] += len(differences)
     for user_id, (expected, found) in list(differences.items())[:3]:
