@@ -129,7 +129,9 @@ async def process(
     with _passable_directory() as place:
         port, log, data = free_port(), place / "server.log", place / "data"
         words = [word.replace("{port}", str(port)).replace("{data}", str(data)) for word in command]
-        child = _start(words, log, directory, {**os.environ, **(environment or {})})
+        # Settings of the caller's environment are not those of the server to be measured.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FLYLIVE_")}
+        child = _start(words, log, directory, kept | dict(environment or {}))
         server = Process(name, child, port, log, service_key)
         try:
             await server.ready(ready_path)

@@ -145,6 +145,9 @@ function details() {
   }
   for (const [name, text] of Object.entries(report.problems)) items.push(`example: ${name}: ${text}`);
   for (const [name, count] of Object.entries(report.counters)) items.push(`counted: ${name}: ${number(count)}`);
+  for (const [name, gauge] of Object.entries(report.gauges)) {
+    items.push(`gauged: ${name}: median ${number(gauge.median)}, highest ${number(gauge.max)}`);
+  }
   if (items.length === 0) return;
   root.append(element('h2', {}, 'Details'),
     element('ul', {}, ...items.map((text) => element('li', {}, element('code', {}, text)))));

@@ -78,6 +78,10 @@ def document(result: Result) -> dict[str, Any]:
         "warnings": list(result.warnings),
         "rows": rows(measures),
         "counters": dict(sorted(measures.counters.items())),
+        "gauges": {
+            name: {what: round(measures.value(f"{name}.{what}") or 0.0, 3) for what in ("median", "max")}
+            for name in sorted(measures.gauges)
+        },
         "errors": {
             name: dict(series.errors) for name, series in sorted(measures.series.items()) if series.errors
         },

@@ -70,6 +70,8 @@ def final(report: dict[str, Any]) -> str:
         lines += [f"{kind}: {name}: {codes}" for name, codes in report[kind].items()]
     lines += [f"example: {name}: {text}" for name, text in list(report["problems"].items())[:10]]
     lines += [f"counted: {name}: {count:,}" for name, count in report["counters"].items()]
+    for name, gauge in report["gauges"].items():
+        lines.append(f"gauged: {name}: median {gauge['median']:,}, highest {gauge['max']:,}")
     for verdict in report["thresholds"]:
         shown = "nothing observed" if verdict["value"] is None else f"{verdict['value']:,}"
         lines.append(

@@ -22,6 +22,7 @@ SEAT_CODES = frozenset(
         "NOT_SEATED",
     }
 )
+MIC_CODES = frozenset({"MIC_LOCKED_BY_ADMIN", "MIC_LOCKED_BY_SEAT", "NOT_SEATED"})
 PEOPLE_CODES = frozenset({"TARGET_NOT_IN_ROOM", "FORBIDDEN_TARGET", "NOT_SEATED", "CANNOT_TARGET_SELF"})
 QUEUE_CODES = frozenset({"REQUEST_EXISTS", "REQUEST_QUEUE_FULL", "REQUEST_NOT_FOUND", "INVITE_NOT_FOUND"})
 WORDS = ("hello", "everyone", "welcome", "nice", "song", "who", "sings", "next", "thank", "you", "roses")
@@ -85,7 +86,7 @@ def speaker(user: User) -> Script:
     yield Call("seat:take", {"index": -1}, reckoned=SEAT_CODES)
     for number, due in enumerate(_pace(user, user.arrives)):
         yield Wait(due)
-        outcome = yield Call("mic:set", {"muted": number % 2 == 0}, due, reckoned=SEAT_CODES)
+        outcome = yield Call("mic:set", {"muted": number % 2 == 0}, due, reckoned=MIC_CODES)
         if outcome.code == "NOT_SEATED":
             yield Call("seat:take", {"index": -1}, reckoned=SEAT_CODES)
     yield Wait(user.leaves)

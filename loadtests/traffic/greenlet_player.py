@@ -158,6 +158,7 @@ class Player:
         self.stage.measures.counters[step.counter] += step.amount
 
     def _offline(self) -> None:
+        self.observation.away()
         if self.connection.connected:
             self.stage.online -= 1
 

@@ -4,6 +4,7 @@ The order check follows the seq of the user's room: a missing or doubled event i
 starts anew.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,8 @@ class Observation:
         self.stage, self.user, self.measures = stage, user, stage.measures
         self.samples_latency = samples_latency
         self.order = OrderCheck(user, stage.measures)
+        # What was said while the user was away comes late by its nature: its delay says nothing.
+        self.there_since = math.inf
 
     def waited(self, until: float) -> None:
         clock = self.stage.clock()
@@ -64,6 +67,7 @@ class Observation:
     def connected(self, due: float, recovered: bool) -> Outcome:
         clock = self.stage.clock()
         self.stage.online += 1
+        self.there_since = time.time()
         self.measures.success("connect", clock, clock - due)
         if not recovered:
             self.order.joined = False
@@ -116,13 +120,18 @@ class Observation:
         if seq is None or body.get("room_id") != self.user.room_id:
             return
         self.order.heard(seq)
-        if self.samples_latency:
-            delay = max(0.0, time.time() - body["at"] / 1000)
+        at = body["at"] / 1000
+        if self.samples_latency and at >= self.there_since:
+            delay = max(0.0, time.time() - at)
             self.measures.success(f"event {name}", self.stage.clock(), delay)
+
+    def away(self) -> None:
+        self.there_since = math.inf
 
     def lost(self, reason: str) -> bool:
         """-> whether the user should come back: it had not asked for the end."""
         self.stage.online -= 1
+        self.away()
         if self.stage.over or self.stage.clock() >= self.user.leaves:
             return False
         self.measures.failed("connection", self.stage.clock(), "LOST", reason)

@@ -126,6 +126,7 @@ class Player:
             await asyncio.wait([self.returning], timeout=LONGEST_PAUSE_SECONDS)
 
     def _offline(self) -> None:
+        self.observation.away()
         if self.connection.connected:
             self.stage.online -= 1
 

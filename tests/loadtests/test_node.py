@@ -1,0 +1,148 @@
+"""The load tools against the real node: a mixed evening in small, recorded and replayed, and its death."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from loadtests.benchmarks import processes
+from loadtests.clients.rest import Rest
+from loadtests.clients.streams import Connection
+from loadtests.reports.summary import document
+from loadtests.reports.terminal import final
+from loadtests.traces.format import Trace, read
+from loadtests.traces.performance import Wish, perform
+from loadtests.traces.pseudonyms import Pseudonyms
+from loadtests.traces.recording import Recording
+from loadtests.traffic.run import DONE, FAILED, Result, play
+from loadtests.traffic.scenario import Scenario, load
+
+KEY = "load-tests-service-key"
+SAMPLE = Path(__file__).parents[2] / "loadtests" / "traces" / "sample.jsonl.gz"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[str]:
+    """One node for the tests of this file; each uses rooms of its own. -> its URL"""
+    loop = asyncio.new_event_loop()
+    context = processes.node(service_key=KEY)
+    server = loop.run_until_complete(context.__aenter__())
+    yield server.url
+    loop.run_until_complete(context.__aexit__(None, None, None))
+    loop.close()
+
+
+def small() -> Scenario:
+    return load("mixed").scaled(users=0.6, time=0.5)
+
+
+@asynccontextmanager
+async def recording(url: str, path: Path) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    async with Rest(url, KEY) as rest:
+        task = asyncio.create_task(Recording(rest, path, Pseudonyms(), []).run(stop))
+        await asyncio.sleep(0.3)
+        yield
+        stop.set()
+        await task
+
+
+def assert_done(result: Result) -> None:
+    assert result.exit_code == DONE, final(document(result))
+
+
+async def test_every_threshold_of_the_mixed_scenario_holds(node: str) -> None:
+    result = await play(small(), node, KEY)
+    assert_done(result)
+    assert result.measures.counters["recovered"] > 0
+    assert result.measures.value("server memory MiB.max") is not None
+
+
+@pytest.mark.timeout(240)
+async def test_what_was_recorded_is_answered_alike_at_every_speed(node: str, tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    async with recording(node, path):
+        assert_done(await play(small(), node, KEY))
+    trace = read(path)
+    assert trace.intact
+    for speed in (1.0, 4.0, 0.0):
+        result = await perform(trace, str(path), node, KEY, Wish(speed, check=True))
+        assert_done(result)
+        assert result.measures.counters["rooms compared"] == 2
+
+
+async def test_the_sample_trace_plays_and_agrees(node: str) -> None:
+    trace = read(SAMPLE)
+    assert trace.intact
+    result = await perform(trace, str(SAMPLE), node, KEY, Wish(0.0, check=True))
+    assert_done(result)
+    assert result.measures.counters["rooms compared"] == 2
+
+
+def tampered(trace: Trace) -> Trace:
+    """The same trace, one recorded chat text changed."""
+    import msgspec
+
+    from loadtests.traces.format import Command
+
+    lines = list(trace.lines)
+    position = next(
+        number for number, line in enumerate(lines) if isinstance(line, Command) and line.e == "chat:send"
+    )
+    command = lines[position]
+    assert isinstance(command, Command)
+    lines[position] = msgspec.structs.replace(command, a={**command.a, "text": "something else"})
+    return msgspec.structs.replace(trace, lines=lines)
+
+
+async def test_a_text_changed_in_the_sample_is_caught_at_the_end_state(node: str) -> None:
+    result = await perform(tampered(read(SAMPLE)), str(SAMPLE), node, KEY, Wish(0.0, check=True))
+    assert result.exit_code == FAILED
+    assert any("end state: chat" in text for text in result.measures.problems.values())
+
+
+async def test_both_parsers_hear_the_same(node: str) -> None:
+    class Ears:
+        def __init__(self) -> None:
+            self.events: list[tuple[str, int]] = []
+
+        def on_event(self, _connection: Connection, name: str, body: object, _position: str | None) -> None:
+            if isinstance(body, dict) and "seq" in body:
+                self.events.append((name, body["seq"]))
+
+        def on_lost(self, _connection: Connection, reason: str) -> None:
+            raise AssertionError(reason)
+
+    async with Rest(node, KEY) as rest:
+        await rest.required("POST", "/v1/rooms", {"room_id": "ears", "owner_id": "o", "name": "ears"})
+        heard = {}
+        for parser in ("json", "msgpack"):
+            heard[parser] = Ears()
+            token = await rest.token("ears", parser)
+            connection = Connection(node, token, heard[parser], parser=parser)
+            await connection.connect()
+            assert (await connection.call("room:join"))["ok"]
+        for number in range(20):
+            assert (await connection.call("sys:time", {"t0": number}))["ok"]
+        assert (await connection.call("chat:send", {"text": "hi"}))["ok"]
+        async with asyncio.timeout(5):
+            while not all(("chat:message", ears.events[-1][1]) in ears.events for ears in heard.values()):
+                await asyncio.sleep(0.02)
+        assert heard["json"].events[-1] == heard["msgpack"].events[-1]
+
+
+@pytest.mark.timeout(180)
+async def test_a_node_killed_in_the_middle_gives_1_and_a_report() -> None:
+    async with processes.node(service_key=KEY) as server:
+        run = asyncio.create_task(play(small(), server.url, KEY))
+        await asyncio.sleep(4)
+        os.kill(server.pid, signal.SIGKILL)
+        result = await run
+    assert result.exit_code == FAILED
+    report = document(result)
+    assert report["errors"]
+    assert report["rows"]
