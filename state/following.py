@@ -8,7 +8,8 @@ lost data goes unnoticed. A room without listeners is not followed.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from state import limits
@@ -20,11 +21,21 @@ from state.rejections import Unavailable
 from state.room import Message, Room, message_of, snapshot
 from state.server import Server
 from state.store import Loaded, Lost, Missing, RoomStore
+from state.supervision import stop
 from state.transitions import evolve
 
 _log = logging.getLogger(__name__)
 _CHECKS_AT_ONCE: Final = 128
 _PAUSE_S: Final = 0.1
+
+
+@contextmanager
+def _contained(room_id: str) -> Iterator[None]:
+    """A listener's defect is its own: neither the room nor other listeners suffer from it."""
+    try:
+        yield
+    except Exception:
+        _log.exception("room %s: a listener failed", room_id)
 
 
 class RoomView:
@@ -203,7 +214,8 @@ class Followers:
         content = decode_room_message(message)
         if isinstance(content, Lossy):
             for listener in tuple(view.listeners):
-                listener.on_lossy(room_id, content.name, content.body)
+                with _contained(room_id):
+                    listener.on_lossy(room_id, content.name, content.body)
         elif isinstance(content, Batch) and content.epoch == view.epoch:
             self._take(view, content)
         elif content.epoch > view.epoch:
@@ -224,7 +236,8 @@ class Followers:
             view.apply(recorded)
         self._on_change(view.room)
         for listener in tuple(view.listeners):
-            listener.on_events(view, events)
+            with _contained(view.room.room_id):
+                listener.on_events(view, events)
 
     def on_reset(self, channels: Sequence[str]) -> None:
         """These channels may have missed something."""
@@ -280,7 +293,8 @@ class Followers:
         view.confirmed_at = asyncio.get_running_loop().time()
         self._on_change(view.room)
         for listener in tuple(view.listeners):
-            listener.on_reset(view)
+            with _contained(view.room.room_id):
+                listener.on_reset(view)
         if reopened:
             self._on_reopened(view.room.room_id)
         return True
@@ -294,30 +308,24 @@ class Followers:
 
     def start(self) -> None:
         """Begin to check silent rooms."""
-        self._checker = asyncio.get_running_loop().create_task(self._check_forever())
+        self._checker = asyncio.get_running_loop().create_task(
+            every(lambda: self._check_seconds / 2, self._check_silent)
+        )
 
     async def close(self) -> None:
         """Stop following."""
-        tasks = [view.repair for view in self._views.values() if view.repair is not None]
-        tasks += list(self._opening.values())  # type: ignore[arg-type]
-        if self._checker is not None:
-            tasks.append(self._checker)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(self._checker, *(view.repair for view in self._views.values()))
+        await stop(*self._opening.values())
 
-    async def _check_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._check_seconds / 2)
-            now = asyncio.get_running_loop().time()
-            due = [
-                view
-                for view in self._views.values()
-                if now - view.confirmed_at >= self._check_seconds
-                and (view.repair is None or view.repair.done())
-            ]
-            for start in range(0, len(due), _CHECKS_AT_ONCE):
-                await asyncio.gather(*(self._check(view) for view in due[start : start + _CHECKS_AT_ONCE]))
+    async def _check_silent(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [
+            view
+            for view in self._views.values()
+            if now - view.confirmed_at >= self._check_seconds and not view.is_mending
+        ]
+        for start in range(0, len(due), _CHECKS_AT_ONCE):
+            await asyncio.gather(*(self._check(view) for view in due[start : start + _CHECKS_AT_ONCE]))
 
     async def _check(self, view: RoomView) -> None:
         room_id = view.room.room_id

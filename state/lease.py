@@ -15,6 +15,7 @@ from state.keys import Keys
 from state.rejections import Unavailable
 from state.rooms import Fence
 from state.server import Server
+from state.supervision import stop
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ class Lease(Fence):
     def is_unbroken_for(self, seconds: float) -> bool:
         """Whether every renewal of the last time succeeded: then silence of others is their own."""
         since = self._unbroken_since
-        return since is not None and asyncio.get_running_loop().time() - since >= seconds
+        if since is None or not self.is_held():
+            return False
+        return asyncio.get_running_loop().time() - since >= seconds
 
     def lose(self) -> None:
         """The others gave us up: start again as somebody new."""
@@ -69,21 +72,20 @@ class Lease(Fence):
         """Take the lease if the server is there, and keep it from now on."""
         with contextlib.suppress(Unavailable):
             await self.renew()
-        self._task = asyncio.get_running_loop().create_task(self._beat())
+        self._task = asyncio.get_running_loop().create_task(
+            every(lambda: self._heartbeat_seconds, self._beat)
+        )
 
     async def close(self) -> None:
         """Stop renewing."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await stop(self._task)
 
     async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self._heartbeat_seconds)
-            try:
-                await self.renew()
-            except Unavailable:
-                self._unbroken_since = None
+        try:
+            await self.renew()
+        except BaseException:
+            self._unbroken_since = None
+            raise
 
     async def renew(self) -> None:
         """Say that we are here."""

@@ -11,8 +11,8 @@ from typing import Final
 from state.audience import Audience
 from state.keys import Keys
 from state.lease import Lease
-from state.rejections import Unavailable
 from state.server import Server
+from state.supervision import stop
 
 _log = logging.getLogger(__name__)
 _TAKE_MS: Final = 10_000
@@ -45,23 +45,17 @@ class Reaper:
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.get_running_loop().create_task(self._look_forever())
+        self._task = asyncio.get_running_loop().create_task(
+            every(lambda: self._look_seconds, self._look_if_sure)
+        )
 
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await stop(self._task)
 
-    async def _look_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._look_seconds)
-            if not self._lease.is_unbroken_for(self._lease_seconds):
-                continue
-            try:
-                await self.look()
-            except Unavailable:
-                continue  # what was taken is taken again by whoever comes next
+    async def _look_if_sure(self) -> None:
+        if self._lease.is_unbroken_for(self._lease_seconds):
+            await self.look()  # what is left half done is taken again by whoever comes next
 
     async def look(self) -> None:
         """Take over what is overdue, and settle it."""

@@ -16,6 +16,17 @@ from state.slots import SLOTS, slot_of, tag_for
 
 _PROBE: Final = "probe"
 _REDIRECTS_MAX: Final = 5
+_AWAY: Final = (
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "READONLY",
+    "TRYAGAIN",
+    "BUSY",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+)
 
 
 class Script(Struct, frozen=True):
@@ -58,8 +69,8 @@ async def run_script(
 
 
 def _checked(error: ServerError) -> Exception:
-    """A server that is loading, demoted or without quorum is away, not wrong."""
-    if str(error).startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "TRYAGAIN", "BUSY")):
+    """A server that is loading, demoted, full or without quorum is away, not wrong."""
+    if str(error).startswith(_AWAY):
         return Unavailable(str(error))
     return error
 

@@ -22,7 +22,6 @@ _CHECK_S: Final = 0.05
 _RETRY_S_MIN: Final = 0.05
 _RETRY_S_MAX: Final = 0.5
 _CHANNELS_PER_CALL: Final = 512
-_LOADING: Final = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "READONLY")
 
 
 class Timing(Struct, frozen=True):
@@ -167,12 +166,7 @@ class RedisNode:
 
     async def call(self, packed: bytes) -> Any:
         """One command and its reply."""
-        try:
-            return await (await self._calls.ready()).call(packed)
-        except ServerError as error:
-            if str(error).startswith(_LOADING):
-                raise Unavailable(str(error)) from error
-            raise
+        return await (await self._calls.ready()).call(packed)
 
     # --- Subscriptions ------------------------------------------------------------------------------------
 

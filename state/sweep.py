@@ -13,11 +13,11 @@ from state.commands import CorrectOnline, ExpireDue, InternalCommand, MarkAway
 from state.directory import Directory
 from state.identity import SYSTEM
 from state.keys import Keys
-from state.rejections import Unavailable
 from state.room import Room
 from state.rooms import Rooms
 from state.server import Server
 from state.store import Loaded, Missing, RoomStore
+from state.supervision import stop
 from state.transitions import next_deadline
 
 _PAGE: Final = 100
@@ -54,22 +54,17 @@ class Sweep:
 
     def start(self) -> None:
         """Begin the rounds."""
-        self._task = asyncio.get_running_loop().create_task(self._go_round())
+        self._task = asyncio.get_running_loop().create_task(
+            every(lambda: self._round_seconds, self._round_if_ours)
+        )
 
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await stop(self._task)
 
-    async def _go_round(self) -> None:
-        while True:
-            await asyncio.sleep(self._round_seconds)
-            try:
-                if await self._is_ours():
-                    await self.round()
-            except Unavailable:
-                continue
+    async def _round_if_ours(self) -> None:
+        if await self._is_ours():
+            await self.round()
 
     async def _is_ours(self) -> bool:
         length_ms = int(self._round_seconds * 1000 * 0.9)
