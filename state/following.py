@@ -308,9 +308,7 @@ class Followers:
 
     def start(self) -> None:
         """Begin to check silent rooms."""
-        self._checker = asyncio.get_running_loop().create_task(
-            every(lambda: self._check_seconds / 2, self._check_silent)
-        )
+        self._checker = repeat(self._check_seconds / 2, self._check_silent)
 
     async def close(self) -> None:
         """Stop following."""

@@ -72,9 +72,7 @@ class Lease(Fence):
         """Take the lease if the server is there, and keep it from now on."""
         with contextlib.suppress(Unavailable):
             await self.renew()
-        self._task = asyncio.get_running_loop().create_task(
-            every(lambda: self._heartbeat_seconds, self._beat)
-        )
+        self._task = repeat(self._heartbeat_seconds, self._beat)
 
     async def close(self) -> None:
         """Stop renewing."""

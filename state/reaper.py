@@ -45,9 +45,7 @@ class Reaper:
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.get_running_loop().create_task(
-            every(lambda: self._look_seconds, self._look_if_sure)
-        )
+        self._task = repeat(self._look_seconds, self._look_if_sure)
 
     async def close(self) -> None:
         """Stop."""

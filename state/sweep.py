@@ -54,9 +54,7 @@ class Sweep:
 
     def start(self) -> None:
         """Begin the rounds."""
-        self._task = asyncio.get_running_loop().create_task(
-            every(lambda: self._round_seconds, self._round_if_ours)
-        )
+        self._task = repeat(self._round_seconds, self._round_if_ours)
 
     async def close(self) -> None:
         """Stop."""
