@@ -21,7 +21,7 @@ from state.rejections import Unavailable
 from state.room import Message, Room, message_of, snapshot
 from state.server import Server
 from state.store import Loaded, Lost, Missing, RoomStore
-from state.supervision import stop
+from state.supervision import repeat, stop
 from state.transitions import evolve
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from state.keys import Keys
 from state.rejections import Unavailable
 from state.rooms import Fence
 from state.server import Server
-from state.supervision import stop
+from state.supervision import repeat, stop
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from state.audience import Audience
 from state.keys import Keys
 from state.lease import Lease
 from state.server import Server
-from state.supervision import stop
+from state.supervision import repeat, stop
 
 _log = logging.getLogger(__name__)
 _TAKE_MS: Final = 10_000

@@ -17,7 +17,7 @@ from state.room import Room
 from state.rooms import Rooms
 from state.server import Server
 from state.store import Loaded, Missing, RoomStore
-from state.supervision import stop
+from state.supervision import repeat, stop
 from state.transitions import next_deadline
 
 _PAGE: Final = 100
