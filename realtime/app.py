@@ -39,6 +39,7 @@ from realtime.node import Lifecycle, Node, Part
 from realtime.rooms_part import RoomsPart
 from realtime.tap import Tap, listeners_allowed, tap_routes
 from realtime.web.routes import Pages, web_routes
+from sfu.assembly import build_media
 from state.kernel import Kernel, build_kernel
 from state.ports import CommandService
 from state.settings import Settings
@@ -85,9 +86,11 @@ def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple
     """All parts in the order of their starting, and all routes."""
     kernel = build_kernel(node.settings.redis.url, node.settings)
     api = _api(node, kernel)
-    services = {"gift": api.service, "wallet": api.service, "rank": api.service}
+    media = build_media(node.settings, kernel, keyring(node.settings), node.settings.node.host)
+    services: dict[str, CommandService] = dict.fromkeys(("gift", "wallet", "rank"), api.service)
+    services["rtc"] = media.service
     gateway = _gateway(node, kernel, own_url, services)
-    parts = [*_watches(node, servers), RoomsPart(kernel), api.relay, gateway]
+    parts = [*_watches(node, servers), RoomsPart(kernel), api.relay, media.part, gateway]
     visitors = None
     if node.is_development:
         development = _development(node, kernel, api)
@@ -95,6 +98,7 @@ def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple
         visitors = development.visitor
     lifecycle = Lifecycle(parts)
     node.web.add_routes(web_routes(_pages(api, visitors)))
+    node.web.add_routes(media.routes)
     node.web.add_subapp(api.prefix, api.rest)
     node.web.add_routes(_health(node, lifecycle).routes())
     return lifecycle, gateway

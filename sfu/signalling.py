@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
 import structlog
 
 from sfu.messages import ANSWER, CALL, CLOSED, TELL, Answered, Call, Closed, Tell
-from sfu.placement import Placement, Registry
+from sfu.placement import Announcement, Placement, Registry
 from state.commands import Command
 from state.ports import Answer, Caller, Done
 from state.rejections import Code, Rejection, Unavailable
@@ -41,6 +41,8 @@ class RtcService:
         """By connection: who, and by which worker."""
         self._watch: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
+        self.on_workers: Callable[[Mapping[str, Announcement]], None] = lambda workers: None  # noqa: ARG005
+        """Told of the living workers at every look."""
         signals.handle(ANSWER, self._on_answer)
         signals.handle(TELL, self._on_tell)
 
@@ -127,6 +129,7 @@ class RtcService:
             except Exception:
                 log.exception("watching the media workers failed")
                 continue
+            self.on_workers(living)
             absent = {worker for _, worker in self._served.values() if worker not in living}
             for worker in absent & missing:
                 self._moved(worker)

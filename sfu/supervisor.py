@@ -19,6 +19,7 @@ import time
 import msgspec
 import structlog
 
+from sfu.metrics import MediaMetrics
 from sfu.placement import Registry
 from sfu.process import READY_LINE, Launch, worker_count, worker_name
 from sfu.signalling import RtcService
@@ -31,6 +32,7 @@ RESTART_LAST_SECONDS = 5.0
 STEADY_SECONDS = 30.0
 """A worker that lived so long starts again without delay."""
 STOP_SECONDS = 5.0
+SPARE_SECONDS = 3.0
 READY_SECONDS = 60.0
 """Building the native engine is done once per machine, before the first worker is ready."""
 
@@ -41,10 +43,17 @@ class Supervisor:
     name = "media"
 
     def __init__(
-        self, settings: Settings, node_id: str, host: str, registry: Registry, service: RtcService
+        self,
+        settings: Settings,
+        node_id: str,
+        host: str,
+        registry: Registry,
+        service: RtcService,
+        metrics: MediaMetrics,
     ) -> None:
         self._settings, self._node_id, self._host = settings, node_id, host
-        self._registry, self.service = registry, service
+        self._registry, self.service, self._metrics = registry, service, metrics
+        service.on_workers = metrics.update
         self.children: dict[int, asyncio.subprocess.Process] = {}
         """By number; a number without a process is between two."""
         self._spare: asyncio.subprocess.Process | None = None
@@ -52,12 +61,16 @@ class Supervisor:
         self._stopping = False
 
     async def start(self) -> None:
+        self._metrics.start()
         await self.service.start()
         for number in range(worker_count(self._settings)):
             self._tasks.append(asyncio.create_task(self._keep(number)))
+        if worker_count(self._settings):
+            self._tasks.append(asyncio.create_task(self._keep_spare()))
 
     async def check(self) -> str | None:
-        return await self.service.check()
+        """A node without workers of its own is ready without any: they may be on other machines."""
+        return await self.service.check() if worker_count(self._settings) else None
 
     async def drain(self, seconds: float) -> None:
         """Clients leave with the gateway; the workers stay until the end."""
@@ -65,6 +78,7 @@ class Supervisor:
     async def stop(self) -> None:
         self._stopping = True
         await self.service.stop()
+        self._metrics.stop()
         processes = [*self.children.values(), *([self._spare] if self._spare else [])]
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
@@ -121,9 +135,14 @@ class Supervisor:
         except TimeoutError:
             log.error("a media worker did not become ready", worker=name)
             process.kill()
-        if self._spare is None and not self._stopping:
-            self._spare = await _spawn()
         return await process.wait()
+
+    async def _keep_spare(self) -> None:
+        """Looked at now and then: a node that starts, or replaces a worker, has better things to do."""
+        while not self._stopping:
+            await asyncio.sleep(SPARE_SECONDS)
+            if self._spare is None or self._spare.returncode is not None:
+                self._spare = await _spawn()
 
 
 async def _spawn() -> asyncio.subprocess.Process:

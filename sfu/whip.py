@@ -25,8 +25,8 @@ from state.tokens import KeyRing, verify
 SDP_TYPE = "application/sdp"
 RECEIVING = {"whip": ("a=sendonly", "a=sendrecv"), "whep": ("a=recvonly", "a=sendrecv")}
 
-MayEnter = Callable[[str, Actor], Awaitable[Rejection | None]]
-"""Whether a user with a good token is let into the room now (bans, closed rooms)."""
+MayEnter = Callable[[str, Actor, str | None], Awaitable[Rejection | None]]
+"""Whether a user with a good token is let into the room now: (room, user, password)."""
 
 
 class WhipResources:
@@ -102,9 +102,12 @@ class WhipResources:
         if isinstance(claims, Rejection):
             return claims
         actor = claims.actor(present=True)
-        if entering and (refusal := await self._may_enter(room_id, actor)) is not None:
-            return refusal
-        return actor
+        if not entering:
+            return actor
+        try:
+            return await self._may_enter(room_id, actor, request.query.get("password")) or actor
+        except Unavailable as failure:
+            return Rejection(Code.UNAVAILABLE, str(failure))
 
 
 def _cross_origin() -> dict[str, str]:

@@ -192,6 +192,11 @@ class Worker:
             is_draining=self.is_draining,
         )
 
+    def _lost(self) -> int:
+        engine, transports = self.switchboard.engine, self.switchboard.transports.values()
+        handles = [producer.handle for transport in transports for producer in transport.producers.values()]
+        return sum(engine.producer_stats(handle).lost for handle in handles)
+
     def _figures(self) -> dict[str, float]:
         stats, ice = self.switchboard.engine.stats(), self.switchboard.responder.counts
         figures: dict[str, float] = {
@@ -207,6 +212,7 @@ class Worker:
             "stun_malformed": ice.malformed,
             "stun_forged": ice.forged,
             "stun_refused": ice.refused,
+            "packets_lost": self._lost(),
             "late_ticks": self.switchboard.late_ticks,
             "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }

@@ -60,7 +60,11 @@ class NodeProcess:
         name = f"{data.name}-{time.monotonic_ns()}"
         self.output_file = data.parent / f"{name}.out"
         self.log_file = data.parent / f"{name}.log"
-        defaults = {"FLYLIVE_SFU_PORT": "0", "FLYLIVE_NODE_DRAIN_NOTICE_SECONDS": "0"}
+        defaults = {
+            "FLYLIVE_SFU_PORT": "0",
+            "FLYLIVE_SFU_WORKERS": "0",
+            "FLYLIVE_NODE_DRAIN_NOTICE_SECONDS": "0",
+        }
         words = flylive("serve", "--port", "0", "--data-dir", data, *flags)
         with self.output_file.open("wb") as output, self.log_file.open("wb") as log:
             self.process = subprocess.Popen(

@@ -25,6 +25,9 @@ class Command:
 
 COMMANDS = {
     "serve": Command("realtime.cli.serve:serve", "run a node"),
+    "sfu": Command(
+        "sfu.process:main", "run a media worker alone, on a machine of its own", needs_servers=True
+    ),
     "token create": Command("realtime.cli.token:create", "print a room token"),
     "token inspect": Command("realtime.cli.token:inspect", "verify a room token and print its claims"),
     "migrate": Command(

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from sfu.metrics import MediaMetrics
 from sfu.placement import Placement, Registry
 from sfu.process import Launch, open_worker, worker_name
 from sfu.signalling import RtcService
@@ -61,8 +64,9 @@ class MediaNode:
         await self.kernel.open()
         self.kernel.signals.handle("*", self._on_signal)
         if children:
+            metrics = MediaMetrics(self.kernel.node, CollectorRegistry())
             self.supervisor = Supervisor(
-                self.settings, self.kernel.node, "127.0.0.1", self.registry, self.service
+                self.settings, self.kernel.node, "127.0.0.1", self.registry, self.service, metrics
             )
             await self.supervisor.start()
         else:
