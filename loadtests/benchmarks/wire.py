@@ -154,7 +154,7 @@ async def _idle(server: Ours | Node, options: Options) -> float:
 async def ours() -> AsyncIterator[Ours]:
     """Two nodes on the same embedded servers."""
     async with processes.node() as holder:
-        urls = msgspec.json.decode((holder.log.parent / "urls.json").read_bytes())
+        urls = msgspec.json.decode((holder.log.parent / "data" / "urls.json").read_bytes())
         shared = {"FLYLIVE_REDIS_URL": urls["redis_url"], "FLYLIVE_DATABASE_URL": urls["database_url"]}
         async with (
             processes.node(environment=shared, service_key=holder.service_key) as writer,

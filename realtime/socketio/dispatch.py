@@ -201,6 +201,7 @@ class Dispatcher:
         for client in peer.clients:
             if client.phase == CONNECTED:
                 self.gone(client, peer.reason)
+        peer.session.consumer = None  # ends the cycle of the two: both are freed as soon as nobody holds them
 
     def gone(self, client: Connection, reason: str) -> None:
         if client.phase == GONE:
