@@ -77,6 +77,8 @@ class Route(Struct, frozen=True, kw_only=True):
     # Whether users (with a room token) may call, and whether anybody may.
     users: bool = False
     anybody: bool = False
+    # Types of the path's names; what is not here is an identifier.
+    names: dict[str, Any] = {}
     query: type[Struct] = NoQuery
     body: type[Struct] | None = None
     # Data by status of success.

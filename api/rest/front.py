@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 import structlog
@@ -145,9 +145,9 @@ class Front:
         if isinstance(caller, Rejection):
             return refused(caller, now_ms)
         path = dict(request.match_info)
-        wrong = [name for name, value in path.items() if not is_id(value)]
+        wrong = [name for name, value in path.items() if not _is_name(value, route.names.get(name))]
         if wrong:
-            return refused(_invalid("an id is malformed", wrong), now_ms)
+            return refused(_invalid("a name in the path is malformed", wrong), now_ms)
         key = request.headers.get("Idempotency-Key", "")
         if route.needs_key and not _is_key(key):
             return refused(_invalid("the header Idempotency-Key is needed", ["Idempotency-Key"]), now_ms)
@@ -208,6 +208,12 @@ class Front:
 
 
 _TOO_LARGE: Final = Rejection(Code.PAYLOAD_INVALID, "the body is too large")
+
+
+def _is_name(value: str, kind: Any) -> bool:
+    if kind is None:
+        return is_id(value)
+    return value in get_args(kind)
 
 
 def _is_key(key: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import get_args
+from typing import cast
 
 from api.boards import Boards
 from api.catalog import Catalog
@@ -123,14 +123,11 @@ class MoneyHandlers:
             return outcome
         return Reply(Reversed(outcome.transaction_id, outcome.replayed), 200 if outcome.replayed else 201)
 
-    async def board(self, call: Call) -> Reply | Rejection | Missing:
+    async def board(self, call: Call) -> Reply | Rejection:
         """GET /v1/boards/{board}"""
-        for board in get_args(Board):
-            if board == call.path["board"]:
-                period = call.query.period
-                entries = await self._boards.top(board, period, call.now_ms, call.query.limit)
-                return Reply(BoardShown(board, period, entries))
-        return Missing("there is no such board")
+        board, period = cast(Board, call.path["board"]), call.query.period
+        entries = await self._boards.top(board, period, call.now_ms, call.query.limit)
+        return Reply(BoardShown(board, period, entries))
 
 
 def profile_of_claims(claims: Claims) -> Profile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -101,14 +101,8 @@ def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, A
 
 
 def _parameters(route: Route, schemas: dict[Any, Any], components: dict[str, Any]) -> list[dict[str, Any]]:
-    identifier = {
-        "type": "string",
-        "pattern": ID_PATTERN.replace(r"(?!\n)", ""),
-        "maxLength": 64,
-        "minLength": 1,
-    }
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": identifier}
+        {"name": name, "in": "path", "required": True, "schema": _name_schema(route, name)}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
     if route.query is not NoQuery:
@@ -129,6 +123,13 @@ def _parameters(route: Route, schemas: dict[Any, Any], components: dict[str, Any
             }
         )
     return found
+
+
+def _name_schema(route: Route, name: str) -> dict[str, Any]:
+    kind = route.names.get(name)
+    if kind is not None:
+        return {"enum": list(get_args(kind))}
+    return {"type": "string", "pattern": ID_PATTERN, "minLength": 1, "maxLength": 64}
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from api.rest.shapes import (
     TokenRenewal,
 )
 from api.rest.tokens import TokenHandlers
+from state.fields import Board
 from state.rejections import Code
 
 PREFIX: Final = "/v1"
@@ -248,9 +249,9 @@ def _gift_routes(handlers: MoneyHandlers) -> list[Route]:
             summary="Who leads: senders, recipients, rooms or agencies.",
             handler=handlers.board,
             anybody=True,
+            names={"board": Board},
             query=BoardQuery,
             gives={200: BoardShown},
-            may_miss=True,
         ),
     ]
 
