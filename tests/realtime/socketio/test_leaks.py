@@ -17,7 +17,6 @@ from aiohttp.web_protocol import RequestHandler
 from realtime.engine.front import Doorway, FrontSite
 from realtime.engine.link import Link
 from realtime.engine.parser import FrameReader
-from realtime.engine.reasons import Reason
 from realtime.engine.session import Session
 from realtime.socketio.connection import Connection, Peer
 from realtime.socketio.frames import Frames
@@ -96,7 +95,7 @@ async def test_real_sockets(front: bool) -> None:
     before = alive()
     for wave in range(3):
         await asyncio.gather(*(_visit(url, number, wave) for number in range(40)))
-        await server.drain(Reason.SERVER_SHUTDOWN, batch=100, pause_seconds=0)
+        await server.eio.disconnect()
         application.connections.clear()
         await until(lambda: alive() - before == Counter())
     await runner.cleanup()
