@@ -104,6 +104,8 @@ class Doorway:
         self, connection: Connection, claims: Claims, user: User, recovery: Recovery | None
     ) -> Accept | Rejection:
         channel = await self._channels.open(claims.room_id)
+        if channel is not None and channel.is_stale(asyncio.get_running_loop().time()):
+            raise Unavailable("the room has not been confirmed for too long")
         refusal = self._refusal(channel, claims)
         if refusal is not None:
             return refusal

@@ -36,12 +36,14 @@ from state.events import (
     ModUserKicked,
     Recorded,
     RoomClosed,
+    RoomStats,
     concerned,
 )
 from state.following import RoomView
 from state.room import Room, is_admin, role_of
-from state.wire import encode_event, passed_over
+from state.wire import encode_event, encode_fields, passed_over
 
+FRESH_SECONDS = 2.5  # a silent room is confirmed about once a second
 RING_EVENTS = 256  # frames kept for replay per room; older ones are read back from the room's stream
 
 
@@ -95,6 +97,7 @@ class Channel:
         self.view: RoomView | None = None
         # every session whose token names this room, joined or not
         self.sessions: dict[str, dict[str, Session]] = {}
+        self._told_online = 0
         self._endings = endings
         self._tap = tap
         self._ring: deque[Sent] = deque(maxlen=RING_EVENTS)
@@ -133,6 +136,10 @@ class Channel:
         session.set_joined(False)
         self._exact.pop(session, None)
         self.group.remove(session.connection)
+
+    def is_stale(self, now: float) -> bool:
+        """Whether the copy may miss a ban or a kick of the last seconds: nobody is let in by it then."""
+        return self.view is None or now - self.view.confirmed_at > FRESH_SECONDS
 
     def members(self) -> list[Session]:
         return [session for own in self.sessions.values() for session in own.values() if session.joined]
@@ -190,6 +197,14 @@ class Channel:
         self.group.send_lossy(frames)
         for session in self._exact:
             session.connection.lossy(frames)
+
+    def tell_stats(self, now_ms: int) -> None:
+        """How many users are in the room, if that has changed since it was last told."""
+        if self.view is None or self.view.room.online == self._told_online:
+            return
+        self._told_online = self.view.room.online
+        name, body = encode_fields(RoomStats(online=self._told_online))
+        self.on_lossy(self.room_id, name, body | {"room_id": self.room_id, "at": now_ms})
 
     def _send_to_few(self, sent: Sent, few: Concerned) -> None:
         assert sent.passed is not None

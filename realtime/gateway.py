@@ -37,6 +37,7 @@ from state.commands import (
 from state.ports import Answer, Done
 from state.rejections import Code, Rejection, Unavailable
 from state.tokens import Claims
+from state.transitions import QUERIES
 from state.wire import decode_command
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ END_SIGNAL = "gateway:end"
 OPEN_TO_ALL = frozenset({"gift:catalog", "wallet:get", "rank:get"})
 # The seat of a user ends with the session for these reasons; for all others it is kept for a while.
 FREES_THE_SEAT = frozenset({"kicked", "banned", "room_closed"})
+OWN_WRITES_SECONDS = 0.5
 SILENT = frozenset({"resumed", "fenced"})
 
 
@@ -160,6 +162,16 @@ class Gateway:
     async def _carry_out(self, session: Session, name: str, command: Command, ack_id: int | None) -> None:
         if session.ended is not None:
             return
+        session.busy = True
+        await self._carry_out_and_answer(session, name, command, ack_id)
+        session.busy = False
+        ended: str | None = session.ended  # it may have changed meanwhile
+        if ended == "room_closed":
+            self._send_away(session, ended)  # who closed the room gets its answer first
+
+    async def _carry_out_and_answer(
+        self, session: Session, name: str, command: Command, ack_id: int | None
+    ) -> None:
         try:
             if isinstance(command, RoomJoin):
                 await self._membership.join(session, command, ack_id)
@@ -188,10 +200,20 @@ class Gateway:
                 return await self._refresh(session, command.token)
         service = self.parts.services.get(name.partition(":")[0])
         if service is None:
-            return await self.parts.kernel.rooms.perform(session.room_id, session.actor, command)
+            return await self._perform(session, command)
         if not session.joined and name not in OPEN_TO_ALL:
             return Rejection(Code.NOT_IN_ROOM)
         return await service.perform(session.caller(), command)
+
+    async def _perform(self, session: Session, command: Command) -> Answer:
+        """Asks the room. Who asks what is there sees what it has done itself, though that comes to this
+        node's copy by another way than the answer."""
+        if isinstance(command, QUERIES) and session.channel is not None:
+            await session.channel.reached(session.done_seq, OWN_WRITES_SECONDS)
+        answer = await self.parts.kernel.rooms.perform(session.room_id, session.actor, command)
+        if isinstance(answer, Done) and answer.seq > session.done_seq:
+            session.done_seq = answer.seq
+        return answer
 
     async def _refresh(self, session: Session, token: str) -> Answer:
         claims = self._doorway.claims(token)
@@ -219,7 +241,10 @@ class Gateway:
         session.ended = reason
         if reason in SILENT:
             session.connection.close(Reason.REPLACED, resumable=True)
-            return
+        elif reason != "room_closed" or not session.busy:
+            self._send_away(session, reason)
+
+    def _send_away(self, session: Session, reason: str) -> None:
         session.connection.send(Frames("sys:kicked", {"reason": reason}))
         session.connection.close(Reason.SERVER_DISCONNECT, resumable=False)
 
@@ -271,4 +296,6 @@ class Gateway:
             else:
                 left_ms = session.expires_at_ms - now_ms
                 session.connection.send(Frames("sys:token_expiring", {"in_ms": left_ms}))
+        for channel in self.channels.all():
+            channel.tell_stats(now_ms)
         await self.channels.close_idle(now_ms)

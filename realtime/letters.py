@@ -24,11 +24,22 @@ def order(position: str) -> tuple[int, ...]:
     return tuple(int(part) for part in position.split("-")) if position else ()
 
 
+class Reader:
+    """An `InboxListener` for one user. A user who goes and comes back at once has two for a moment, and the
+    end of the old one does not end the new one."""
+
+    def __init__(self, user: User, letters: Letters) -> None:
+        self.user = user
+        self._letters = letters
+
+    def on_letters(self, user_id: str, letters: list[Letter]) -> None:  # noqa: ARG002
+        self._letters.deliver(self.user, letters)
+
+
 class Letters:
-    """An `InboxListener` for all users of this node."""
+    """What users were sent privately, on its way to their sessions."""
 
     def __init__(self, parts: Parts) -> None:
-        self._sessions = parts.sessions
         self._inbox = parts.kernel.inbox
         self._records = parts.records
         self._background = parts.background
@@ -46,22 +57,20 @@ class Letters:
             raise
 
     async def _begin(self, user: User) -> None:
-        position = await self._inbox.follow(user.user_id, self)
+        user.reader = Reader(user, self)
+        position = await self._inbox.follow(user.user_id, user.reader)
         if order(position) > order(user.inbox_position):
             user.inbox_position = position
 
     async def unfollow(self, user: User) -> None:
-        if user.following is not None:
-            await self._inbox.unfollow(user.user_id, self)
+        if user.reader is not None:
+            await self._inbox.unfollow(user.user_id, user.reader)
 
     async def since(self, user: User, position: str) -> list[Letter] | None:
         return await self._inbox.since(user.user_id, position)
 
-    # -- InboxListener -------------------------------------------------------------------------------------
-
-    def on_letters(self, user_id: str, letters: list[Letter]) -> None:
-        user = self._sessions.users.get(user_id)
-        if user is None or not letters:
+    def deliver(self, user: User, letters: list[Letter]) -> None:
+        if not letters:
             return
         user.inbox_position = letters[-1].position
         for session in list(user.sessions.values()):

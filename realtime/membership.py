@@ -7,6 +7,7 @@ follows the answer, in the same synchronous step in which the session starts to 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,8 @@ class Membership:
         channel = await self._channel(session)
         if channel is None or channel.view is None:
             return Rejection(Code.ROOM_NOT_FOUND)
+        if channel.is_stale(asyncio.get_running_loop().time()):
+            raise Unavailable("the room has not been confirmed for too long")
         refusal = await self._enter(session, channel, command)
         if refusal is not None or session.channel is not channel:
             return refusal or NOT_IN_ROOM

@@ -16,6 +16,7 @@ from realtime.admission import Allowance, Scope
 from realtime.recovery import Record
 from realtime.socketio.interface import Connection
 from state.identity import Actor
+from state.inbox import InboxListener
 from state.ports import Caller
 from state.tokens import Claims
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class User:
     """A user with at least one connection on this node, or one that is about to be."""
 
-    __slots__ = ("arriving", "following", "inbox_position", "scope", "sessions", "user_id")
+    __slots__ = ("arriving", "following", "inbox_position", "reader", "scope", "sessions", "user_id")
 
     def __init__(self, user_id: str, scope: Scope) -> None:
         self.user_id = user_id
@@ -36,6 +37,7 @@ class User:
         self.arriving = 0
         # the subscription to the user's inbox, shared by all connections
         self.following: asyncio.Task[None] | None = None
+        self.reader: InboxListener | None = None
         self.inbox_position = ""
 
 
@@ -45,10 +47,12 @@ class Session:
     __slots__ = (
         "actor",
         "allowance",
+        "busy",
         "channel",
         "claims",
         "connection",
         "connection_id",
+        "done_seq",
         "ended",
         "inbox_position",
         "joined",
@@ -70,6 +74,10 @@ class Session:
         self.record: Record
         self.channel: Channel | None = None
         self.joined = False
+        # a command of this session is being carried out
+        self.busy = False
+        # the room's number after the last command of this session
+        self.done_seq = 0
         # the room whose audience counts this connection; set before it is joined, cleared after
         self.member_of: str | None = None
         # why the product itself has ended this session; None while it lives

@@ -80,3 +80,6 @@ async def cluster(directory: Path, redis_url: str, database_url: str) -> AsyncIt
         for node in made.nodes:
             await made.stop(node)
         await kernel.close()
+        for line in made.logs():
+            if line.get("level") in ("warning", "error", "critical"):
+                print(line)  # shown with a failing test

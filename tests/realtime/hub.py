@@ -37,6 +37,10 @@ class View:
         self.chat: tuple[Message, ...] = ()
 
     @property
+    def confirmed_at(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    @property
     def epoch(self) -> str:
         return self.room.epoch
 
@@ -291,7 +295,8 @@ class Inboxes:
         return str(count)
 
     async def unfollow(self, user_id: str, listener: InboxListener) -> None:
-        self._node.readers.pop(user_id, None)
+        if self._node.readers.get(user_id, (None, 0))[0] is listener:
+            del self._node.readers[user_id]
 
     async def since(self, user_id: str, position: str) -> list[Letter] | None:
         await self._node.hub.reach()
