@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from realtime import figures
 from realtime.admission import Scope
 from realtime.positions import room_position
 from realtime.sessions import Session
@@ -182,6 +183,7 @@ class Channel:
             if self._exact:
                 self._send_exactly(sent)
             self._obey(recorded.event)
+        figures.passed_on(len(events), len(self.group) + len(self._exact))
         if self._awaited:
             self._wake()
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from realtime import figures
 from realtime.channels import Channels
 from realtime.doorway import Doorway
 from realtime.engine.reasons import Reason, resumable
@@ -77,7 +78,10 @@ class Gateway:
         self, connection: Connection, auth: dict[str, Any], recovery: Recovery | None
     ) -> Accept | Refuse:
         answer = await self._doorway.connect(connection, auth, recovery)
-        if isinstance(answer, Accept):
+        if isinstance(answer, Refuse):
+            figures.connect_refused()
+        else:
+            figures.connect_accepted()
             session: Session = connection.state
             self.parts.expiries.watch(session)
             claims, tap = session.claims, self.parts.tap
@@ -108,6 +112,7 @@ class Gateway:
     def on_disconnect(self, connection: Connection, reason: str) -> Awaitable[None] | None:
         session: Session = connection.state
         self.parts.tap.disconnect(session.record.sid, reason)
+        figures.disconnected(reason)
         channel = session.channel
         if channel is not None:
             channel.detach(session)
@@ -173,13 +178,14 @@ class Gateway:
         self, session: Session, name: str, command: Command, ack_id: int | None
     ) -> None:
         try:
-            if isinstance(command, RoomJoin):
-                await self._membership.join(session, command, ack_id)
-                return
-            if isinstance(command, RoomSync):
-                await self._membership.sync(session, command, ack_id)
-                return
-            answer = await self._answer(session, name, command)
+            with figures.timed(name):
+                if isinstance(command, RoomJoin):
+                    await self._membership.join(session, command, ack_id)
+                    return
+                if isinstance(command, RoomSync):
+                    await self._membership.sync(session, command, ack_id)
+                    return
+                answer = await self._answer(session, name, command)
         except Unavailable as failure:
             logger.warning("%s: %s", name, failure)
             answer = unavailable()
@@ -230,6 +236,7 @@ class Gateway:
 
     def answer(self, session: Session, ack_id: int | None, reply: Reply) -> None:
         self.parts.tap.ack(session.connection.sid, ack_id, reply)
+        figures.answered(reply)
         session.connection.acknowledge(ack_id, reply)
 
     # -- endings -------------------------------------------------------------------------------------------

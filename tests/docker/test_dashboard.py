@@ -9,8 +9,9 @@ import re
 from typing import Any
 
 import yaml
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 
+from sfu.metrics import MediaMetrics
 from tests.tidy.sources import ROOT
 
 DASHBOARD = ROOT / "docker" / "grafana" / "dashboards" / "node.json"
@@ -31,7 +32,8 @@ def _registered() -> set[str]:
     """Names as they stand in /metrics, including those of metrics that have no sample yet."""
     _import_everything()
     names = set()
-    for metric in REGISTRY.collect():
+    # The workers' figures are registered when a node starts them.
+    for metric in [*REGISTRY.collect(), *MediaMetrics("any", CollectorRegistry()).collect()]:
         endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "info": ["_info"]}
         names |= {metric.name + ending for ending in endings.get(metric.type, [""])}
     return names
