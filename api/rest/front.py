@@ -69,6 +69,8 @@ class Front:
         self._rates = Rates()
         self._now_ms = now_ms
         self._new_request_id = new_request_id
+        self._logged_ms = 0
+        self._unlogged = 0
 
     def application(self, routes: Sequence[Route], prefix: str) -> web.Application:
         """The routes below a prefix as an application of their own."""
@@ -123,7 +125,7 @@ class Front:
                 if route.audit is not None:
                     await self._record(route, call, outcome)
         except (Unavailable, TimeoutError) as error:
-            _log.warning("unavailable", operation=route.operation, request_id=request_id, reason=str(error))
+            self._unavailable(route, request_id, error)
             return refused(Rejection(Code.UNAVAILABLE, str(error)), self._now_ms())
         except web.HTTPException:
             raise
@@ -135,6 +137,20 @@ class Front:
         if isinstance(outcome, Missing):
             return refused(Rejection(Code.PAYLOAD_INVALID, outcome.message), self._now_ms(), 404)
         return accepted(outcome, self._now_ms())
+
+    def _unavailable(self, route: Route, request_id: str, error: Exception) -> None:
+        """An outage makes thousands of refusals; one line a second says so."""
+        self._unlogged += 1
+        now_ms = self._now_ms()
+        if now_ms - self._logged_ms >= 1_000:
+            _log.warning(
+                "unavailable",
+                operation=route.operation,
+                request_id=request_id,
+                reason=str(error),
+                times=self._unlogged,
+            )
+            self._logged_ms, self._unlogged = now_ms, 0
 
     async def _call(
         self, route: Route, decoder: Any, request: web.Request, request_id: str
