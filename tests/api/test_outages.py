@@ -168,16 +168,16 @@ async def test_a_full_disk(place: Place) -> None:
     """As the server reports it: the error of a table that can not grow."""
     pool = place.home.pool
     await pool.execute(
-        """CREATE FUNCTION disk_is_full() RETURNS trigger LANGUAGE plpgsql AS $$
+        """CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"""
     )
     await pool.execute(
-        "CREATE TRIGGER disk_is_full BEFORE INSERT ON ledger.entries FOR EACH STATEMENT EXECUTE FUNCTION disk_is_full()"
+        "CREATE TRIGGER no_space BEFORE INSERT ON ledger.entries FOR EACH STATEMENT EXECUTE FUNCTION no_space()"
     )
     await place.assert_refused_in_time("key")
     await place.assert_rooms_go_on()
     assert await place.home.announced() == []
-    await pool.execute("DROP TRIGGER disk_is_full ON ledger.entries")
+    await pool.execute("DROP TRIGGER no_space ON ledger.entries")
     assert await place.send_until_decided("key") == 201
     assert await place.home.faults() == []
 
