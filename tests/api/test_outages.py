@@ -171,9 +171,7 @@ async def test_a_full_disk(place: Place) -> None:
         """CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"""
     )
-    await pool.execute(
-        "CREATE TRIGGER no_space BEFORE INSERT ON ledger.entries FOR EACH STATEMENT EXECUTE FUNCTION no_space()"
-    )
+    await pool.execute("CREATE TRIGGER no_space BEFORE INSERT ON ledger.entries EXECUTE FUNCTION no_space()")
     await place.assert_refused_in_time("key")
     await place.assert_rooms_go_on()
     assert await place.home.announced() == []
