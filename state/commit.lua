@@ -3,7 +3,7 @@
 -- Knows nothing of rooms: a document with a position, a stream of commits, a log of kept entries, and answers
 -- that are remembered by command. Either everything happens or nothing.
 --
--- KEYS 1 room (hash: epoch, seq, generation, document)   2 stream   3 log   4 fences (hash: node -> token)
+-- KEYS 1 room (hash: epoch, seq, generation, document, waiting)   2 stream   3 log   4 fences (hash: node -> token)
 --      5.. one key per command that is to be answered once
 -- ARGV 1 generation of this server process
 --      2 epoch, 3 seq that the decision was based on
@@ -15,10 +15,10 @@
 --      14 number of log entries, then seq and entry of each
 --      then the number of log entries to forget, then their seqs
 --      then one answer per command key (empty: not to be remembered)
--- Returns {'ok'}; {'fenced'}: the node was given up; {'missing'}; {'lost'}: another server process wrote this
+-- Returns {'ok', 1 when another node was too late and tries again, else 0}; {'fenced'}: the node was given up; {'missing'}; {'lost'}: another server process wrote this
 --      room last, so writes may be gone; {'known', index, answer, ...}: answered before;
 --      {'stale', epoch, seq, document}: decide again.
-local held = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'generation')
+local held = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'generation', 'waiting')
 local fence = redis.call('HGET', KEYS[4], ARGV[4])
 if fence and tonumber(fence) >= tonumber(ARGV[5]) then
   return {'fenced'}
@@ -43,6 +43,9 @@ if #KEYS > 4 then
   end
 end
 if held[1] ~= ARGV[2] or held[2] ~= ARGV[3] then
+  if held[4] ~= ARGV[4] then
+    redis.call('HSET', KEYS[1], 'waiting', ARGV[4])
+  end
   return {'stale', held[1], tonumber(held[2]), redis.call('HGET', KEYS[1], 'document')}
 end
 local at = 15
@@ -71,4 +74,7 @@ for index = 5, #KEYS do
     redis.call('SET', KEYS[index], answer, 'PX', ARGV[12])
   end
 end
-return {'ok'}
+if held[4] then
+  redis.call('HDEL', KEYS[1], 'waiting')
+end
+return {'ok', held[4] and held[4] ~= ARGV[4] and 1 or 0}

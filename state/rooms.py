@@ -35,6 +35,8 @@ from state.transitions import QUERIES, Decision, Facts, decide, evolve, target_o
 _log = logging.getLogger(__name__)
 _IDLE_MAILBOXES_MAX: Final = 10_000
 _ID_BYTES: Final = 10
+_WAY_COMMITS: Final = 3
+_WAY_S_MAX: Final = 0.02
 _FORGETTABLE: Final = frozenset({"later"})
 
 MemberOf = Callable[[str, str], Awaitable[Profile | None]]
@@ -232,6 +234,7 @@ class Rooms:
                     return
                 base = loaded
             change, answers = self._fold(base, batch)
+            started = asyncio.get_running_loop().time()
             outcome = await self._store.commit(change)
             self.attempts += 1
             if isinstance(outcome, Committed):
@@ -239,6 +242,8 @@ class Rooms:
                 self._count(len(batch), attempt)
                 for pending, answer in zip(batch, answers, strict=True):
                     self._settle(mailbox, pending, answer)
+                if outcome.contended:
+                    await self._give_way(asyncio.get_running_loop().time() - started)
                 return
             if isinstance(outcome, Stale):
                 base = outcome.room
@@ -250,6 +255,10 @@ class Rooms:
                 await self._lost_ground(room_id, mailbox, base, outcome)
                 base = None
         raise Unavailable("the room is too busy")
+
+    async def _give_way(self, commit_seconds: float) -> None:
+        """Whoever just won knows the newest copy first and would win again: let those who wait go before."""
+        await asyncio.sleep(min(_WAY_S_MAX, _WAY_COMMITS * commit_seconds))
 
     def _count(self, commands: int, attempts: int) -> None:
         self.commits += 1

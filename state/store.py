@@ -64,7 +64,9 @@ class Known(Struct, frozen=True):
 
 
 class Committed(Struct, frozen=True):
-    """It is done."""
+    """It is done. `contended`: another node was too late and tries again."""
+
+    contended: bool = False
 
 
 class Reset(Struct, frozen=True):
@@ -152,7 +154,7 @@ class RoomStore:
         reply = await self.server.script("commit", names, self._commit_arguments(change))
         match reply[0]:
             case b"ok":
-                return Committed()
+                return Committed(bool(reply[1]))
             case b"stale":
                 return Stale(decode_room(reply[3], reply[1].decode(), reply[2]))
             case b"known":
