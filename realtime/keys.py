@@ -31,9 +31,13 @@ class StoredKeys(msgspec.Struct, frozen=True):
     service_key: str
     token_secret: str
 
+    @property
+    def token_key(self) -> TokenKey:
+        return TokenKey(kid="generated", secret=self.token_secret)
+
 
 class Keys(msgspec.Struct, frozen=True):
-    """The settings with keys filled in, and where they came from."""
+    """The settings with keys filled in, and where the service key came from."""
 
     settings: Settings
     origin: str
@@ -46,22 +50,23 @@ class Keys(msgspec.Struct, frozen=True):
 def with_keys(settings: Settings, data: Path) -> Keys:
     """Fills in what the configuration leaves open, so that every part finds a key."""
     auth = settings.auth
-    needs_service_key = not auth.service_key and not auth.service_keys
-    if not needs_service_key and auth.token_keys:
-        return Keys(settings, "configuration")
+    is_configured = bool(auth.service_key or auth.service_keys)
+    if is_configured and auth.token_keys:
+        return Keys(settings, "your configuration")
+    file = data / KEYS_FILE
     if is_loopback(settings.node.host):
-        service_key, token_key = DEVELOPMENT_SERVICE_KEY, DEVELOPMENT_TOKEN_KEY
-        origin = "development"
+        service_key, origin = DEVELOPMENT_SERVICE_KEY, "development"
+        token_keys = (*_stored_token_keys(file), DEVELOPMENT_TOKEN_KEY)
     else:
-        stored = _stored_keys(data / KEYS_FILE)
-        service_key = stored.service_key
-        token_key = TokenKey(kid="generated", secret=stored.token_secret)
-        origin = str(data / KEYS_FILE)
+        stored = _stored_keys(file) or _new_keys(file)
+        service_key, origin = stored.service_key, str(file)
+        token_keys = (stored.token_key,)
     filled = msgspec.structs.replace(
         auth,
-        service_key=service_key if needs_service_key else auth.service_key,
-        token_keys=auth.token_keys or (token_key,),
+        service_key=auth.service_key if is_configured else service_key,
+        token_keys=auth.token_keys or token_keys,
     )
+    origin = "your configuration" if is_configured else origin
     return Keys(msgspec.structs.replace(settings, auth=filled), origin)
 
 
@@ -118,11 +123,18 @@ def _key(key: TokenKey) -> Key:
     return Key(kid=key.kid, algorithm="EdDSA", verifying=verifying, signing=key.secret)
 
 
-def _stored_keys(path: Path) -> StoredKeys:
+def _stored_token_keys(path: Path) -> tuple[TokenKey, ...]:
+    """A data directory that once had a node with keys of its own: tokens made beside it are signed with
+    them, whichever address the command was told."""
+    stored = _stored_keys(path)
+    return (stored.token_key,) if stored is not None else ()
+
+
+def _stored_keys(path: Path) -> StoredKeys | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=StoredKeys)
     except FileNotFoundError:
-        return _new_keys(path)
+        return None
     except (OSError, msgspec.DecodeError) as error:
         raise CannotStart(f"{path}: keys cannot be read: {error}") from None
 

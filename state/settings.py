@@ -105,7 +105,7 @@ class ServiceKey(Struct, frozen=True, forbid_unknown_fields=True):
     """A key of a backend, with what it may do."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
-    secret: Annotated[str, Meta(min_length=16, max_length=512, extra=SECRET)]
+    secret: Annotated[str, Meta(min_length=1, max_length=512, extra=SECRET)]
     scopes: tuple[str, ...] = ("*",)
 
 
@@ -123,7 +123,7 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     service_key: Annotated[
         str,
         Meta(
-            pattern=r"^(.{16,512})?$",
+            max_length=512,
             description="A service key with every scope; the others stand in service_keys.",
             extra=SECRET,
         ),

@@ -147,3 +147,19 @@ def processes_with(text: str) -> Mapping[int, str]:
         if text in command and int(entry.name) != os.getpid():
             found[int(entry.name)] = command
     return found
+
+
+def descendants(process_id: int) -> list[int]:
+    """Children, their children, and so on."""
+    listing = Path(f"/proc/{process_id}/task").glob("*/children")
+    children = [int(word) for file in listing for word in file.read_text().split()]
+    return [*children, *(deeper for child in children for deeper in descendants(child))]
+
+
+def is_alive(process_id: int) -> bool:
+    """False for what has ended, also when nobody has asked for its exit code yet."""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

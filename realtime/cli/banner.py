@@ -12,13 +12,13 @@ from realtime.keys import DEVELOPMENT_SERVICE_KEY
 def banner(url: str, *, key_origin: str, is_development: bool, token: str, secure_url: str = "") -> str:
     """With development keys the key and a token stand here; keys that are worth something never do."""
     lines = [f"FlyLive Realtime is ready at {url}", ""]
-    page = f"{url}/room/{SAMPLE_ROOM}#{token}" if is_development else f"{url}/room/{SAMPLE_ROOM}#TOKEN"
+    page = f"{url}/room/{SAMPLE_ROOM}#{token}" if is_development else f"{url}/room/ROOM#TOKEN"
     lines += _table(
         ("room page", page),
         ("console", f"{url}/console"),
         ("docs", f"{url}/docs"),
         ("metrics", f"{url}/metrics"),
-        ("service key", DEVELOPMENT_SERVICE_KEY if is_development else f"see {key_origin}"),
+        ("service key", DEVELOPMENT_SERVICE_KEY if is_development else f"from {key_origin}"),
     )
     if is_development:
         lines += [*_table(("room token", token)), "", "Development keys: accepted from this machine only."]

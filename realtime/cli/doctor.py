@@ -30,6 +30,7 @@ POSTGRES_MINIMUM = 15
 FILES_WANTED = 65_536
 DISK_WANTED_BYTES = 1024**3
 CLOCK_SKEW_MS = 500
+SECRET_LENGTH_WANTED = 24
 ANSWER_SECONDS = 5.0
 
 Level = Literal["ok", "warning", "failed"]
@@ -114,6 +115,13 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 def _keys(settings: Settings) -> Iterator[Finding]:
     auth = settings.auth
+    for name, secret in [
+        ("service_key", auth.service_key),
+        *((key.name, key.secret) for key in auth.service_keys),
+    ]:
+        if 0 < len(secret) < SECRET_LENGTH_WANTED:
+            text = f"{name} has {len(secret)} characters: take {SECRET_LENGTH_WANTED} or more, at random"
+            yield Finding("warning", "keys", text)
     if (auth.service_key or auth.service_keys) and auth.token_keys:
         yield Finding("ok", "keys", "configured")
     elif config.is_loopback(settings.node.host):

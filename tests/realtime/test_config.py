@@ -69,7 +69,7 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, text: str, words: list[st
         ({"FLYLIVE_SFU_PRT": "1"}, ["unknown variable FLYLIVE_SFU_PRT", "did you mean FLYLIVE_SFU_PORT"]),
         ({"FLYLIVE_PORT": "many"}, ["environment FLYLIVE_PORT", "node.port"]),
         ({"FLYLIVE_AUTH_SERVICE_KEYS": "[{]"}, ["environment FLYLIVE_AUTH_SERVICE_KEYS", "not valid JSON"]),
-        ({"FLYLIVE_SERVICE_KEY": "short"}, ["environment FLYLIVE_SERVICE_KEY", "auth.service_key"]),
+        ({"FLYLIVE_REDIS_URL": "short"}, ["environment FLYLIVE_REDIS_URL", "redis.url"]),
     ],
 )
 def test_a_bad_variable_is_refused_by_name(variables: dict[str, str], words: list[str]) -> None:

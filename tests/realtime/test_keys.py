@@ -40,6 +40,23 @@ def test_bound_wider_keys_are_made_once_and_closed_to_others(tmp_path: Path) -> 
     assert first != with_keys(wide, tmp_path / "other")
 
 
+def test_a_token_made_beside_a_wider_node_is_good_for_it(tmp_path: Path) -> None:
+    """`flylive token create` does not know which address the node was told; the data directory is enough."""
+    wide = with_keys(Settings(node=Node(host="0.0.0.0")), tmp_path).settings
+    beside = with_keys(Settings(), tmp_path).settings
+    token = room_token(beside, "lobby", "ada")
+    assert isinstance(verify(token, keyring(wide), _now_ms()), Claims)
+    assert isinstance(verify(token, keyring(beside), _now_ms()), Claims)
+
+
+def test_a_configured_service_key_alone_leaves_the_token_keys_to_us(tmp_path: Path) -> None:
+    keys = with_keys(Settings(auth=Auth(service_key="mine")), tmp_path)
+    assert keys.settings.auth.service_key == "mine"
+    assert keys.settings.auth.token_keys == (DEVELOPMENT_TOKEN_KEY,)
+    assert keys.origin == "your configuration"
+    assert not keys.are_public
+
+
 def test_bound_wider_a_development_token_is_refused(tmp_path: Path) -> None:
     token = room_token(with_keys(Settings(), tmp_path).settings, "lobby", "ada")
     wide = with_keys(Settings(node=Node(host="0.0.0.0")), tmp_path).settings
