@@ -70,9 +70,15 @@ class Connection(asyncio.Protocol):
         """Open, or come back after a loss. -> whether the server recovered the session"""
         loop = asyncio.get_running_loop()
         self.opening, self.leaving = loop.create_future(), False
-        async with asyncio.timeout(seconds):
-            await loop.create_connection(lambda: self, self.host, self.port)
-            return await self.opening
+        try:
+            async with asyncio.timeout(seconds):
+                await loop.create_connection(lambda: self, self.host, self.port)
+                return await self.opening
+        except TimeoutError:
+            # What comes too late must not come at all.
+            self.leaving = True
+            self.drop()
+            raise
 
     def post(
         self, name: str, fields: Fields, on_answer: Callable[[Answer | None], None] | None = None

@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
-from loadtests.clients.streams import Connection, Refused
+from loadtests.clients.streams import Connection
 from loadtests.measures import Measures
+from loadtests.traces.actor import Actor
 from loadtests.traces.comparison import ack_difference, room_differences
 from loadtests.traces.format import Fields
 from loadtests.traces.names import Names, fields_here
@@ -43,75 +44,6 @@ class Pace(msgspec.Struct, frozen=True):
 
     def due(self, t: float) -> float:
         return t / self.speed if self.speed else 0.0
-
-
-class Actor:
-    """One client of the trace, playing. Deeds that come while it is connecting wait in its backlog."""
-
-    def __init__(self, stage: Stage, token: str):
-        self.stage, self.token = stage, token
-        self.connection = Connection(stage.url, token, self)
-        self.backlog: list[tuple[Ask, Any, float, Any]] = []
-        self.opening: asyncio.Task[None] | None = None
-        self.departing = False
-        self.epoch: str | None = None
-        self.seq: int | None = None
-
-    def arrive(self, due: float) -> "asyncio.Task[None]":
-        self.departing = False
-        self.opening = asyncio.get_running_loop().create_task(self._open(due))
-        return self.opening
-
-    async def _open(self, due: float) -> None:
-        measures = self.stage.measures
-        try:
-            await self.connection.connect()
-        except (Refused, OSError, TimeoutError) as problem:
-            code = problem.code if isinstance(problem, Refused) else type(problem).__name__
-            measures.failed("connect", self.stage.clock(), code, str(problem))
-            return
-        self.stage.online += 1
-        measures.success("connect", self.stage.clock(), self.stage.clock() - due)
-        backlog, self.backlog = self.backlog, []
-        for ask, fields, asked_for, on_answer in backlog:
-            self.ask(ask, fields, asked_for, on_answer)
-
-    def ask(self, ask: Ask, fields: Any, due: float, on_answer: Any) -> None:
-        if self.opening is not None and not self.opening.done() and not self.connection.connected:
-            self.backlog.append((ask, fields, due, on_answer))
-            return
-        if not self.connection.connected:
-            on_answer(None)
-            return
-        fields = self._placed(ask.name, fields)
-        self.connection.post(ask.name, fields, on_answer)
-
-    def _placed(self, name: str, fields: Any) -> Any:
-        """The position of the recording means nothing here: a join or sync that resumes does so from what
-        this client has seen."""
-        if name in ("room:join", "room:sync") and isinstance(fields, dict) and "epoch" in fields:
-            return {**fields, "epoch": self.epoch or fields["epoch"], "last_seq": self.seq or 0}
-        return fields
-
-    def depart(self, on_purpose: bool) -> None:
-        if self.connection.connected:
-            self.stage.online -= 1
-        self.departing = True
-        if on_purpose:
-            self.connection.leave()
-        else:
-            self.connection.leaving = True
-            self.connection.drop()
-
-    # Observer
-    def on_event(self, _connection: Connection, _name: str, body: Any, _position: str | None) -> None:
-        self.stage.measures.counters["events"] += 1
-        if isinstance(body, dict) and isinstance(body.get("seq"), int):
-            self.seq = body["seq"]
-
-    def on_lost(self, _connection: Connection, reason: str) -> None:
-        self.stage.online -= 1
-        self.stage.measures.counters[f"closed by server: {reason}"] += 1
 
 
 class Watcher:
@@ -178,15 +110,19 @@ class RoomReplay:
             if self.stage.over:
                 break
             await self._do(deed, due)
-        async with asyncio.timeout(PACE_SECONDS + LEARN_SECONDS):
-            await self.settled.wait()
-        await asyncio.gather(*(actor.opening for actor in self.actors.values() if actor.opening is not None))
+        try:
+            async with asyncio.timeout(PACE_SECONDS):
+                await self.settled.wait()
+        except TimeoutError:
+            self.measures.failed("answers", self.stage.clock(), "TIMEOUT", f"{self.pending} never came")
+        await asyncio.gather(*(actor.opened() for actor in self.actors.values()))
 
     async def arrive_standing(self, deed: Arrive) -> None:
         """Somebody who was there before the recording began: connected and joined before the clock runs."""
         self.users[deed.client] = deed.user
         actor = self.actors[deed.client] = Actor(self.stage, self.tokens[deed.user])
-        await actor.arrive(self.stage.clock())
+        actor.arrive(self.stage.clock())
+        await actor.opened()
         answer = await actor.connection.call("room:join", {})
         if answer.get("ok"):
             actor.epoch, actor.seq = answer["data"]["epoch"], answer["data"]["seq"]
@@ -210,7 +146,8 @@ class RoomReplay:
             await self._arrive(deed, due)
         elif isinstance(deed, Depart):
             await self._in_turn(None)
-            self.actors[deed.client].depart(deed.on_purpose)
+            actor = self.actors[deed.client]
+            actor.do(lambda: actor.depart(deed.on_purpose))
         elif isinstance(deed, Await):
             if not await self.watcher.saw(deed.sign, deed.times):
                 self._differs("event", f"{' '.join(deed.sign)}: did not happen {deed.times} times")
@@ -225,9 +162,9 @@ class RoomReplay:
         if actor is None:
             self.users[deed.client] = deed.user
             actor = self.actors[deed.client] = Actor(self.stage, self.tokens[deed.user])
-        opening = actor.arrive(due)
+        actor.do(lambda: actor.arrive(due))
         if self.pace.check or not self.pace.speed:
-            await opening
+            await actor.opened()
 
     async def _in_turn(self, client: str | None) -> None:
         """When answers are compared: the one before, if another's, has been answered."""
@@ -241,12 +178,11 @@ class RoomReplay:
             return
         await self._in_turn(ask.client)
         actor = self.actors[ask.client]
-        unknown = self.names.unknown(ask.fields)
-        if unknown:
-            await self.names.learnt(unknown, 0.0 if self.pace.check else LEARN_SECONDS)
-        fields = fields_here(self.names, ask.name, ask.fields, ask.answer, actor.token)
         self._pending(1)
-        self._send(actor, ask, fields, due, time.monotonic())
+        unknown = self.names.unknown(ask.fields)
+        if unknown and not self.pace.check:
+            actor.do(lambda: actor.learn(self.names.learnt(unknown, LEARN_SECONDS)))
+        actor.do(lambda: self._send_first(actor, ask, due))
 
     def _pending(self, change: int) -> None:
         self.pending += change
@@ -255,18 +191,25 @@ class RoomReplay:
         else:
             self.settled.set()
 
-    def _send(self, actor: Actor, ask: Ask, fields: Any, due: float, first_asked: float) -> None:
+    def _send_first(self, actor: Actor, ask: Ask, due: float) -> None:
+        actor.expect_answer()
+        self._send(actor, ask, due, time.monotonic())
+
+    def _send(self, actor: Actor, ask: Ask, due: float, first_asked: float) -> None:
+        fields = fields_here(self.names, ask.name, ask.fields, ask.answer, actor.token)
+
         def on_answer(answer: Fields | None) -> None:
             if answer is not None and self._is_only_pace(ask, answer, first_asked):
                 wait = ((answer.get("error") or {}).get("retry_after_ms") or 100) / 1000
                 self.measures.counters["held back by the server"] += 1
-                again = (actor, ask, fields, due, first_asked)
+                again = (actor, ask, due, first_asked)
                 asyncio.get_running_loop().call_later(wait, self._send, *again)
                 return
             self._pending(-1)
             self._answered(actor, ask, answer, due)
+            actor.answered()
 
-        actor.ask(ask, fields, due, on_answer)
+        actor.ask(ask.name, fields, on_answer)
 
     def _is_only_pace(self, ask: Ask, answer: Fields, first_asked: float) -> bool:
         code = _code(answer)
@@ -309,7 +252,7 @@ class RoomReplay:
 
     def close(self) -> None:
         for actor in self.actors.values():
-            actor.depart(on_purpose=True)
+            actor.go(on_purpose=True)
         if self.kept is not None:
             self.kept.leave()
 

@@ -94,9 +94,9 @@ class Watch:
         timeout = aiohttp.ClientTimeout(total=2)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self.stage.over:
-                before = self.stage.clock()
+                before = time.monotonic()
                 await asyncio.sleep(1.0)
-                self._own(self.stage.clock() - before)
+                self._own(time.monotonic() - before)
                 for number, url in enumerate(self.urls):
                     await self._server(session, url, f" {number}" if len(self.urls) > 1 else "")
                 self.show(self.scenario, self.stage.measures, self.stage.clock(), self.stage.online)
@@ -118,10 +118,10 @@ class Watch:
             if "process_cpu_seconds_total" in sample:
                 used = sample["process_cpu_seconds_total"]
                 if url in self.server_cpu:
-                    last_used, last_clock = self.server_cpu[url]
-                    share = (used - last_used) / max(clock - last_clock, 1e-9)
+                    last_used, last_moment = self.server_cpu[url]
+                    share = (used - last_used) / max(time.monotonic() - last_moment, 1e-9)
                     measures.gauge(f"server cpu{suffix}", clock, share)
-                self.server_cpu[url] = (used, clock)
+                self.server_cpu[url] = (used, time.monotonic())
 
 
 def own_warnings(measures: Measures) -> tuple[str, ...]:
