@@ -42,7 +42,7 @@ class Crowd:
     def __init__(self, url: str) -> None:
         self.url = url
         self.ears: list[Ear] = []
-        self.heard = 0
+        self.heard = self.reads = 0
         self._wanted = 0
         self._arrived: asyncio.Event | None = None
 
@@ -62,6 +62,7 @@ class Crowd:
 
     def _count(self, data: bytes) -> None:
         self.heard += data.count(EVENT)
+        self.reads += 1
         if self._arrived is not None and self.heard >= self._wanted:
             self._arrived.set()
 

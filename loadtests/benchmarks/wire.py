@@ -40,9 +40,12 @@ UNITS = {
     "burst_deliveries": "per CPU s",
     "connect_join": "us",
     "idle_memory": "bytes",
+    "events_together": "per read of a client",
 }
+RATIOS = ("deliveries", "burst_deliveries", "connect_join", "idle_memory")
 PEER = Path(__file__).parent.parent / "peers" / "node"
 BURST = 10
+IN_FLIGHT_PER_BATCH = 3  # what is on its way to the room, in the commit, on its way back
 WARM_USERS = 200  # rooms of that size announce joins in batches
 
 
@@ -64,15 +67,24 @@ class Ours:
     async def make_room(self, room_id: str) -> None:
         await make_room(self.rest, room_id)
 
-    async def say(self, room_id: str, count: int) -> None:
-        """Events that are committed together."""
+    async def say(self, room_id: str) -> None:
         body = {"command": "chat:send", "fields": {"text": "hello everyone in the room"}}
-        calls = (self.writer.required("POST", f"/v1/rooms/{room_id}/commands", body) for _ in range(count))
-        await asyncio.gather(*calls)
+        await self.writer.required("POST", f"/v1/rooms/{room_id}/commands", body)
 
     async def fan(self, room_id: str, rounds: int, burst: int) -> None:
-        for _ in range(rounds):
-            await self.crowd.hears(burst * len(self.crowd.ears), self.say(room_id, burst))
+        """One at a time; or so many in flight that about `burst` are committed together."""
+        size, left = len(self.crowd.ears), iter(range(rounds * burst))
+        if burst == 1:
+            for _ in left:
+                await self.crowd.hears(size, self.say(room_id))
+            return
+
+        async def speak() -> None:
+            for _ in left:
+                await self.say(room_id)
+
+        at_once = burst * IN_FLIGHT_PER_BATCH
+        await self.crowd.hears(rounds * burst * size, asyncio.gather(*(speak() for _ in range(at_once))))
 
     async def collect(self) -> None:
         """Nothing to ask for: reference counts free what ends."""
@@ -117,7 +129,9 @@ async def measure(server: Ours | Node, options: Options) -> Sample:
     members = len(crowd.ears)
     await server.fan(room_id, 5, 1)
     single = await _cost(server, room_id, rounds, 1)
+    crowd.reads = 0
     bursts = await _cost(server, room_id, max(2, rounds // 4), BURST)
+    together = max(2, rounds // 4) * BURST * members / max(1, crowd.reads)
     crowd.drop()
     await asyncio.sleep(1)
     memory = await _idle(server, options)
@@ -126,6 +140,7 @@ async def measure(server: Ours | Node, options: Options) -> Sample:
         "burst_deliveries": max(2, rounds // 4) * BURST * members / bursts,
         "connect_join": cpu / users * 1e6,
         "idle_memory": memory,
+        "events_together": together,
     }
 
 
@@ -192,4 +207,4 @@ def _all(found: dict[str, dict[str, Figure]]) -> list[Figure]:
 
 
 def _ratios(found: dict[str, dict[str, Figure]]) -> list[Figure]:
-    return [ratio(f"{name}_ratio", found["ours"][name], found["node"][name]) for name in UNITS]
+    return [ratio(f"{name}_ratio", found["ours"][name], found["node"][name]) for name in RATIOS]
