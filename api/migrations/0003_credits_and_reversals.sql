@@ -68,7 +68,10 @@ $$;
 -- Result: outcome accepted | replayed | missing | final (a reversal) | insufficient, the reversal.
 CREATE FUNCTION ledger.reverse(at_ms bigint, shard smallint, id uuid, reversed uuid, reason text)
 RETURNS TABLE (outcome text, transaction_id uuid)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- Plans may be made on small tables and must be right on large ones.
+SET enable_seqscan = 'off'
+AS $$
 #variable_conflict use_column
 DECLARE
     original ledger.transactions;
@@ -86,12 +89,13 @@ BEGIN
     END IF;
 
     PERFORM FROM ledger.accounts AS a
-    WHERE a.account_id IN (SELECT e.account_id FROM ledger.entries AS e
+    WHERE a.account_id = ANY (
+        ARRAY(SELECT e.account_id FROM ledger.entries AS e
             WHERE e.transaction_id = reversed AND e.account_id >= 1000)
-        OR a.account_id IN (ledger.system_account('platform', 'coins', shard),
+        || ARRAY[ledger.system_account('platform', 'coins', shard),
             ledger.system_account('platform', 'diamonds', shard),
             ledger.system_account('issuance', 'coins', shard),
-            ledger.system_account('issuance', 'diamonds', shard))
+            ledger.system_account('issuance', 'diamonds', shard)])
     ORDER BY a.account_id FOR NO KEY UPDATE;
     IF EXISTS (
         SELECT FROM ledger.entries AS e JOIN ledger.accounts AS a ON a.account_id = e.account_id
