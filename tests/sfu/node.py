@@ -29,8 +29,8 @@ from tests.sfu.clients import AiortcPeer
 DEADLINE_SECONDS = 10.0
 
 
-def settings(redis_url: str, **sfu: Any) -> Settings:
-    return Settings(redis=Redis(url=redis_url), sfu=Sfu(port=0, engine="python", **sfu))
+def settings(redis_url: str, kind: Any = "python", **sfu: Any) -> Settings:
+    return Settings(redis=Redis(url=redis_url), sfu=Sfu(port=0, engine=kind, **sfu))
 
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> float:
