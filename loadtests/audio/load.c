@@ -1,6 +1,6 @@
 /* A player of datagrams that keeps time, and a sink for everything that comes back.
  *
- *   load SOCKET SERVER_ADDRESS SERVER_PORT CAPTURE_ADDRESS SENT_FILE CAPTURE_FILE < schedule
+ *   load SOCKET SERVER_ADDRESS SERVER_PORT FIRST_CAPTURED STEP SENT_FILE CAPTURE_FILE < schedule
  *
  * SOCKET is an inherited UDP socket, bound to every loopback address: each client has a source address of its
  * own in 127.0.0.0/8, by which a server tells them apart, and one socket serves thousands of them.
@@ -9,9 +9,11 @@
  * network order), length (2), the datagram. Everything is in this machine's byte order. When it is played,
  * and what was on its way has arrived, the program ends.
  *
- * SENT_FILE gets the time at which each datagram really left (8 bytes each); CAPTURE_FILE everything that came
- * to CAPTURE_ADDRESS: time (8), length (2), datagram. Once a second a line of JSON says what was received so
- * far: media and report packets, octets, and what is neither. */
+ * SENT_FILE gets the time at which each datagram really left (8 bytes each). CAPTURE_FILE gets everything that
+ * came to the address FIRST_CAPTURED and to every STEPth one behind it: time (8), address (4), length (2),
+ * datagram. The time of arrival is the kernel's, so that a sink that is late does not count as latency. Once a
+ * second a line of JSON says what was received so far: media and report packets, octets, and what is neither.
+ * All times are those of the wall clock, in nanoseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -35,7 +37,7 @@ enum {
 
 static int descriptor;
 static struct sockaddr_in server;
-static struct in_addr captured_address;
+static uint32_t first_captured, capture_step;
 static FILE *sent_file, *capture_file;
 static atomic_bool finished;
 static uint64_t media, reports, others, octets;
@@ -43,7 +45,7 @@ static uint64_t media, reports, others, octets;
 static int64_t now_ns(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
@@ -90,7 +92,7 @@ static void *play(void *unused)
     while (read_record(&due, &source, data, &bytes)) {
         due += started;
         struct timespec when = {due / 1000000000, due % 1000000000};
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR)
+        while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &when, NULL) == EINTR)
             ;
         int64_t left = now_ns();
         if (!send_from(&source, data, bytes))
@@ -112,17 +114,29 @@ struct sink {
     struct mmsghdr messages[BATCH];
 };
 
-static bool is_for_capture(struct msghdr *message)
+struct arrival {
+    struct in_addr address;
+    int64_t at_ns;
+};
+
+static struct arrival arrival_of(struct msghdr *message)
 {
+    struct arrival found = {{0}, 0};
     struct in_pktinfo info;
-    struct cmsghdr *item = CMSG_FIRSTHDR(message);
-    if (item == NULL || item->cmsg_level != IPPROTO_IP || item->cmsg_type != IP_PKTINFO)
-        return false;
-    memcpy(&info, CMSG_DATA(item), sizeof info);
-    return info.ipi_addr.s_addr == captured_address.s_addr;
+    struct timespec stamp;
+    for (struct cmsghdr *item = CMSG_FIRSTHDR(message); item != NULL; item = CMSG_NXTHDR(message, item)) {
+        if (item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_PKTINFO) {
+            memcpy(&info, CMSG_DATA(item), sizeof info);
+            found.address = info.ipi_addr;
+        } else if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SO_TIMESTAMPNS) {
+            memcpy(&stamp, CMSG_DATA(item), sizeof stamp);
+            found.at_ns = (int64_t)stamp.tv_sec * 1000000000 + stamp.tv_nsec;
+        }
+    }
+    return found;
 }
 
-static void take(struct sink *sink, unsigned at, int64_t now)
+static void take(struct sink *sink, unsigned at)
 {
     const uint8_t *data = sink->data[at];
     uint16_t bytes = (uint16_t)sink->messages[at].msg_len;
@@ -133,11 +147,14 @@ static void take(struct sink *sink, unsigned at, int64_t now)
     else
         media++;
     octets += bytes;
-    if (is_for_capture(&sink->messages[at].msg_hdr)) {
-        fwrite(&now, sizeof now, 1, capture_file);
-        fwrite(&bytes, sizeof bytes, 1, capture_file);
-        fwrite(data, 1, bytes, capture_file);
-    }
+    struct arrival arrival = arrival_of(&sink->messages[at].msg_hdr);
+    uint32_t number = ntohl(arrival.address.s_addr) - first_captured;
+    if (number % capture_step != 0)
+        return;
+    fwrite(&arrival.at_ns, sizeof arrival.at_ns, 1, capture_file);
+    fwrite(&arrival.address, sizeof arrival.address, 1, capture_file);
+    fwrite(&bytes, sizeof bytes, 1, capture_file);
+    fwrite(data, 1, bytes, capture_file);
 }
 
 static void say(int64_t now)
@@ -171,7 +188,7 @@ static void drain(void)
         int count = recvmmsg(descriptor, sink.messages, BATCH, MSG_DONTWAIT, NULL);
         int64_t now = now_ns();
         for (int i = 0; i < count; i++)
-            take(&sink, (unsigned)i, now);
+            take(&sink, (unsigned)i);
         if (now - said >= REPORT_NS) {
             say(now);
             said = now;
@@ -184,15 +201,20 @@ static void drain(void)
 
 int main(int count, char **words)
 {
-    if (count != 7)
+    struct in_addr first;
+    int on = 1;
+    if (count != 8 || inet_pton(AF_INET, words[2], &server.sin_addr) != 1 ||
+        inet_pton(AF_INET, words[4], &first) != 1)
         return 2;
     descriptor = atoi(words[1]);
     server.sin_family = AF_INET;
     server.sin_port = htons((uint16_t)atoi(words[3]));
-    sent_file = fopen(words[5], "wb");
-    capture_file = fopen(words[6], "wb");
-    if (inet_pton(AF_INET, words[2], &server.sin_addr) != 1 ||
-        inet_pton(AF_INET, words[4], &captured_address) != 1 || sent_file == NULL || capture_file == NULL)
+    first_captured = ntohl(first.s_addr);
+    capture_step = (uint32_t)atoi(words[5]);
+    sent_file = fopen(words[6], "wb");
+    capture_file = fopen(words[7], "wb");
+    if (capture_step == 0 || sent_file == NULL || capture_file == NULL ||
+        setsockopt(descriptor, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) < 0)
         return 2;
     pthread_t player;
     if (pthread_create(&player, NULL, play, NULL) != 0)

@@ -29,7 +29,7 @@ IP_PKTINFO = 8
 """The socket module names it from Python 3.14 on only."""
 _SO_RCVBUFFORCE = 33
 _RECORD = struct.Struct("=q4sH")
-_CAPTURED = struct.Struct("=qH")
+_CAPTURED = struct.Struct("=q4sH")
 
 
 class Packet(msgspec.Struct, frozen=True):
@@ -86,28 +86,41 @@ def client_socket() -> socket.socket:
     return sock
 
 
+class Captured(msgspec.Struct, frozen=True):
+    """What one client got, and when."""
+
+    at_ns: int
+    client: str
+    data: bytes
+
+
 class Played(msgspec.Struct, frozen=True):
-    """What the generator wrote down: when each packet left, and what the captured client got."""
+    """What the generator wrote down: when each packet left, and what the captured clients got."""
 
     sent_ns: list[int]
-    captured: list[tuple[int, bytes]]
+    captured: list[Captured]
 
 
 class Player:
     """One run of the generator."""
 
-    def __init__(self, sock: socket.socket, server: tuple[str, int], captured: str, directory: Path) -> None:
+    def __init__(
+        self, sock: socket.socket, server: tuple[str, int], captured: tuple[str, int], directory: Path
+    ) -> None:
+        """captured: the first client whose packets are kept, and the step to the next ones."""
         self._sock, self._server, self._captured = sock, server, captured
         self._sent, self._capture = directory / "sent", directory / "captured"
 
     async def play(self, schedule: Iterable[Packet], core: int | None = None) -> AsyncIterator[Count]:
         """Counts as they come, once a second."""
         descriptor = self._sock.fileno()
-        words = [str(program()), str(descriptor), self._server[0], str(self._server[1]), self._captured]
+        words = [str(program()), str(descriptor), self._server[0], str(self._server[1])]
         if core is not None and (pin := shutil.which("taskset")):
             words = [pin, "-c", str(core), *words]
         child = await asyncio.create_subprocess_exec(
             *words,
+            self._captured[0],
+            str(self._captured[1]),
             str(self._sent),
             str(self._capture),
             stdin=asyncio.subprocess.PIPE,
@@ -130,9 +143,9 @@ class Player:
         sent = struct.iter_unpack("=q", self._sent.read_bytes())
         captured, data, position = [], self._capture.read_bytes(), 0
         while position < len(data):
-            at_ns, size = _CAPTURED.unpack_from(data, position)
+            at_ns, client, size = _CAPTURED.unpack_from(data, position)
             position += _CAPTURED.size
-            captured.append((at_ns, data[position : position + size]))
+            captured.append(Captured(at_ns, socket.inet_ntoa(client), data[position : position + size]))
             position += size
         return Played([left for (left,) in sent], captured)
 

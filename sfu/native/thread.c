@@ -29,15 +29,19 @@ void engine_unlock(struct engine *engine)
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* How busy the thread is decides how long packets wait for others to the same listener: not at all while
- * there is time to send them one by one, and as long as the options allow when there is not. */
+/* How long packets wait for others to the same listener, so that they leave as one segmented send: not at all
+ * while there is time to send them one by one; under load until the wait and the sending itself take together
+ * what the options allow. So a large room, whose sending takes that long anyway, never waits: its batches form
+ * by themselves. */
 struct load {
     int64_t window_start_ns, busy_ns;
-    double share;
+    double share, batch_ns;
 };
 
-static void load_add(struct load *load, int64_t from_ns, int64_t to_ns)
+static void load_add(struct load *load, int64_t from_ns, int64_t to_ns, bool had_packets)
 {
+    if (had_packets)
+        load->batch_ns += ((double)(to_ns - from_ns) - load->batch_ns) / 8;
     load->busy_ns += to_ns - from_ns;
     int64_t window_ns = to_ns - load->window_start_ns;
     if (window_ns < LOAD_WINDOW_NS)
@@ -49,10 +53,10 @@ static void load_add(struct load *load, int64_t from_ns, int64_t to_ns)
 
 static int64_t hold_ns(const struct engine *engine, const struct load *load)
 {
-    double weight = (load->share - 0.2) / 0.2;
-    if (!engine->segmentation || weight <= 0)
+    double weight = (load->share - 0.2) / 0.2, left = (double)engine->options.hold_ns - load->batch_ns;
+    if (!engine->segmentation || weight <= 0 || left <= 0)
         return 0;
-    return (int64_t)((double)engine->options.hold_ns * (weight < 1 ? weight : 1));
+    return (int64_t)(left * (weight < 1 ? weight : 1));
 }
 
 static void wait_ns(int64_t duration_ns)
@@ -65,26 +69,27 @@ static void wait_ns(int64_t duration_ns)
 static void *loop(void *argument)
 {
     struct engine *engine = argument;
-    struct load load = {clock_ns(), 0, 0};
+    struct load load = {.window_start_ns = clock_ns()};
     int64_t tick_ns = load.window_start_ns;
     while (!atomic_load(&engine->stopping)) {
         struct pollfd events[2] = {{engine->descriptor, POLLIN, 0}, {engine->wake_descriptor, POLLIN, 0}};
         if (poll(events, 2, TICK_MS) < 0)
             continue;
-        int64_t started_ns = clock_ns(), hold = events[0].revents ? hold_ns(engine, &load) : 0;
+        bool has_packets = events[0].revents;
+        int64_t started_ns = clock_ns(), hold = has_packets ? hold_ns(engine, &load) : 0;
         if (hold)
             wait_ns(hold);
         int64_t now_ns = clock_ns();
         engine_lock(engine);
         engine->batch_started_ns = started_ns;
-        if (events[0].revents)
+        if (has_packets)
             receive_all(engine, now_ns);
         if (now_ns - tick_ns >= TICK_NS) {
             reports_send(engine, now_ns);
             tick_ns = now_ns;
         }
         engine_unlock(engine);
-        load_add(&load, now_ns, clock_ns());
+        load_add(&load, now_ns, clock_ns(), has_packets);
     }
     return NULL;
 }
