@@ -186,7 +186,6 @@ static PyObject *inject(EngineObject *self, PyObject *arguments)
     if (engine == NULL)
         return NULL;
     int64_t now_ns = clock_ns();
-    engine->batch_started_ns = now_ns;
     if (address_find(&engine->addresses, &address) == NULL)
         engine->stats.foreign++;
     else

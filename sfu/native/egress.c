@@ -7,19 +7,23 @@
 #include "bytes.h"
 #include "engine.h"
 
-enum { NOBODY = UINT32_MAX, CACHE_LINE = 64, AHEAD = 4 };
+enum { CACHE_LINE = 64, MAX_GROUP = 64, AHEAD = 4 };
 
 /* --- the outbox ----------------------------------------------------------------------------------------- */
 
-static void count_latency(struct engine *engine, uint64_t packets)
+static void count_latencies(struct engine *engine)
 {
     static const int64_t bounds_us[LATENCY_BUCKETS - 1] = {500,  1000,  2000,  3000, 5000,
                                                            6000, 10000, 20000, 50000};
-    int64_t elapsed_us = (clock_ns() - engine->batch_started_ns) / 1000;
-    unsigned bucket = 0;
-    while (bucket < LATENCY_BUCKETS - 1 && elapsed_us > bounds_us[bucket])
-        bucket++;
-    engine->stats.latency_counts[bucket] += packets;
+    const struct outbox *outbox = &engine->outbox;
+    int64_t now_ns = clock_ns();
+    for (unsigned i = 0; i < outbox->count; i++) {
+        int64_t elapsed_us = (now_ns - outbox->started_ns[i]) / 1000;
+        unsigned bucket = 0;
+        while (bucket < LATENCY_BUCKETS - 1 && elapsed_us > bounds_us[bucket])
+            bucket++;
+        engine->stats.latency_counts[bucket] += outbox->packets[i];
+    }
 }
 
 static uint16_t segment_bytes(const struct msghdr *message)
@@ -88,12 +92,11 @@ static unsigned send_some(struct engine *engine, unsigned at)
 void egress_flush(struct engine *engine)
 {
     struct outbox *outbox = &engine->outbox;
-    uint64_t before = engine->stats.packets_forwarded;
     engine->send_tries = 0;
     for (unsigned at = 0; at < outbox->count;)
         at += send_some(engine, at);
-    if (engine->stats.packets_forwarded > before)
-        count_latency(engine, engine->stats.packets_forwarded - before);
+    if (outbox->count > 0)
+        count_latencies(engine);
     outbox->count = 0;
     outbox->used = 0;
 }
@@ -105,38 +108,50 @@ static uint8_t *room(struct engine *engine, size_t bytes)
     return engine->outbox.memory + engine->outbox.used;
 }
 
-/* bytes at data, which room() gave. segment: the size of each packet but the last; 0: it is one packet. */
-static void queue(struct engine *engine, const struct transport *transport, uint8_t *data, size_t bytes,
-                  size_t segment, unsigned packets)
+struct parcel {            /* packets of one listener, one behind the other */
+    uint8_t *start;        /* where room() said */
+    size_t bytes, segment; /* segment: the size of each packet but the last */
+    unsigned packets;      /* 0 for a report, which is not counted as forwarded */
+    int64_t started_ns;
+};
+
+static void ask_for_segments(struct engine *engine, struct msghdr *message, size_t segment)
+{
+    struct cmsghdr *control = (struct cmsghdr *)(void *)engine->outbox.controls[engine->outbox.count];
+    uint16_t value = (uint16_t)segment;
+    control->cmsg_level = IPPROTO_UDP;
+    control->cmsg_type = UDP_SEGMENT;
+    control->cmsg_len = CMSG_LEN(sizeof value);
+    memcpy(CMSG_DATA(control), &value, sizeof value);
+    message->msg_control = control;
+    message->msg_controllen = CMSG_SPACE(sizeof value);
+    engine->stats.segmented_sends++;
+}
+
+static void post(struct engine *engine, const struct transport *transport, const struct parcel *parcel)
 {
     struct outbox *outbox = &engine->outbox;
     if (transport->selected.length == 0) { /* a stream connection: the worker has it */
-        for (size_t offset = 0; offset < bytes; offset += segment ? segment : bytes) {
-            size_t part = segment && bytes - offset > segment ? segment : bytes - offset;
-            control_push(engine, data + offset, part, &transport->selected);
+        for (size_t offset = 0; offset < parcel->bytes; offset += parcel->segment) {
+            size_t left = parcel->bytes - offset;
+            control_push(engine, parcel->start + offset, left < parcel->segment ? left : parcel->segment,
+                         &transport->selected);
         }
-        engine->stats.packets_forwarded += packets;
+        engine->stats.packets_forwarded += parcel->packets;
         return;
     }
     struct msghdr *message = &outbox->messages[outbox->count].msg_hdr;
-    outbox->vectors[outbox->count] = (struct iovec){data, bytes};
+    outbox->vectors[outbox->count] = (struct iovec){parcel->start, parcel->bytes};
     message->msg_name = (void *)&transport->selected.socket;
     message->msg_namelen = transport->selected.length;
     message->msg_control = NULL;
     message->msg_controllen = 0;
-    if (segment) {
-        struct cmsghdr *control = (struct cmsghdr *)(void *)outbox->controls[outbox->count];
-        uint16_t value = (uint16_t)segment;
-        control->cmsg_level = IPPROTO_UDP;
-        control->cmsg_type = UDP_SEGMENT;
-        control->cmsg_len = CMSG_LEN(sizeof value);
-        memcpy(CMSG_DATA(control), &value, sizeof value);
-        message->msg_control = control;
-        message->msg_controllen = CMSG_SPACE(sizeof value);
-        engine->stats.segmented_sends++;
-    }
-    outbox->packets[outbox->count] = (uint16_t)packets;
-    outbox->used = ((size_t)(data - outbox->memory) + bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    if (parcel->packets > 1)
+        ask_for_segments(engine, message, parcel->segment);
+    outbox->packets[outbox->count] = (uint16_t)parcel->packets;
+    outbox->started_ns[outbox->count] = parcel->started_ns;
+    outbox->used =
+        ((size_t)(parcel->start - outbox->memory) + parcel->bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     if (++outbox->count == outbox->capacity)
         egress_flush(engine);
 }
@@ -145,7 +160,7 @@ void egress_send(struct engine *engine, struct transport *transport, const uint8
 {
     uint8_t *out = room(engine, PACKET_ROOM);
     memcpy(out, data, bytes);
-    queue(engine, transport, out, bytes, 0, 0);
+    post(engine, transport, &(struct parcel){out, bytes, bytes, 0, 0});
 }
 
 /* --- one packet for one listener ------------------------------------------------------------------------ */
@@ -232,147 +247,191 @@ static size_t build(struct engine *engine, const struct job *job, struct consume
     return (size_t)bytes;
 }
 
-/* --- one by one ----------------------------------------------------------------------------------------- */
+/* --- pending packets ------------------------------------------------------------------------------------ */
 
-static void prefetch(const struct consumer *consumer)
+/* A packet is admitted for all its listeners when it arrives, because continuity depends on the order of
+ * arrival. It then waits in the listeners' lists, and the listeners in a queue. Whoever comes to the front
+ * gets everything that has arrived for it until then, as few sends as possible; so packets that arrive while
+ * an earlier one is still being sent around join it for the rest of the way. */
+
+static uint32_t take_pending(struct engine *engine)
 {
-    __builtin_prefetch(consumer);
-    __builtin_prefetch(consumer->transport);
+    uint32_t at = engine->free_pending;
+    if (at != NOTHING_PENDING) {
+        engine->free_pending = engine->pending[at].next;
+        return at;
+    }
+    if (!grow_array(&engine->pending, engine->pending_count, &engine->pending_capacity,
+                    sizeof *engine->pending))
+        return NOTHING_PENDING;
+    return (uint32_t)engine->pending_count++;
 }
 
-static void deliver(struct engine *engine, const struct job *job, struct consumer *consumer)
+static void give_back(struct engine *engine, uint32_t at)
 {
+    engine->jobs[engine->pending[at].job].references--;
+    engine->pending[at].next = engine->free_pending;
+    engine->free_pending = at;
+}
+
+static void enqueue(struct engine *engine, struct transport *transport)
+{
+    transport->queued = NULL;
+    if (engine->queue_head == NULL)
+        engine->queue_head = transport;
+    else
+        engine->queue_tail->queued = transport;
+    engine->queue_tail = transport;
+}
+
+static void append(struct engine *engine, uint32_t job, struct consumer *consumer)
+{
+    struct transport *transport = consumer->transport;
     struct place place;
-    if (!admit(job, consumer, &place))
+    if (!admit(&engine->jobs[job].job, consumer, &place))
         return;
-    uint8_t *out = room(engine, PACKET_ROOM);
-    size_t bytes = build(engine, job, consumer, &place, out);
-    if (bytes)
-        queue(engine, consumer->transport, out, bytes, 0, 1);
-}
-
-static void deliver_all(struct engine *engine, const struct job *job)
-{
-    const struct source *source = job->source;
-    if (job->only != NULL) {
-        deliver(engine, job, job->only);
+    uint32_t at = take_pending(engine);
+    if (at == NOTHING_PENDING)
         return;
-    }
-    for (size_t i = 0; i < source->count; i++) {
-        if (i + AHEAD < source->count)
-            prefetch(source->listeners[i + AHEAD]);
-        deliver(engine, job, source->listeners[i]);
-    }
-}
-
-/* --- grouped by listener -------------------------------------------------------------------------------- */
-
-struct group { /* packets of one listener that leave as one segmented send */
-    uint8_t *start;
-    size_t bytes, segment;
-    unsigned packets;
-};
-
-static void close_group(struct engine *engine, const struct transport *transport, struct group *group)
-{
-    if (group->packets)
-        queue(engine, transport, group->start, group->bytes, group->packets > 1 ? group->segment : 0,
-              group->packets);
-    group->packets = 0;
-    group->bytes = 0;
-}
-
-/* All pending packets of one listener. The kernel wants equal sizes, only the last may be shorter. */
-static void deliver_group(struct engine *engine, struct transport *transport)
-{
-    struct group group = {0};
-    for (uint32_t at = transport->pending_head; at != NOBODY; at = engine->pending[at].next) {
-        const struct pending *pending = &engine->pending[at];
-        if (group.packets == 0)
-            group.start = room(engine, (size_t)MAX_SEGMENTS * PACKET_ROOM);
-        uint8_t *out = group.start + group.bytes;
-        size_t bytes = build(engine, &engine->jobs[pending->job], pending->consumer, &pending->place, out);
-        if (bytes == 0)
-            continue;
-        if (group.packets && bytes > group.segment) { /* another consumer's header may be longer */
-            close_group(engine, transport, &group);
-            group.start = room(engine, (size_t)MAX_SEGMENTS * PACKET_ROOM);
-            memmove(group.start, out, bytes);
-        }
-        if (group.packets == 0)
-            group.segment = bytes;
-        group.bytes += bytes;
-        group.packets++;
-        if (bytes < group.segment || group.packets == MAX_SEGMENTS ||
-            group.bytes + PACKET_ROOM > MAX_SEGMENTED_BYTES)
-            close_group(engine, transport, &group);
-    }
-    close_group(engine, transport, &group);
-    transport->pending_head = NOBODY;
-}
-
-static void touch(struct engine *engine, size_t *touched, uint32_t at)
-{
-    struct transport *transport = engine->pending[at].consumer->transport;
-    if (transport->pending_head != NOBODY) {
-        engine->pending[transport->pending_tail].next = at;
-    } else {
-        engine->touched[(*touched)++] = transport;
+    engine->pending[at] = (struct pending){consumer, place, job, NOTHING_PENDING};
+    engine->jobs[job].references++;
+    if (transport->pending_head == NOTHING_PENDING) {
         transport->pending_head = at;
+        enqueue(engine, transport);
+    } else {
+        engine->pending[transport->pending_tail].next = at;
     }
     transport->pending_tail = at;
 }
 
-/* Continuity in order of arrival, one job after the other. */
-static void admit_job(struct engine *engine, uint32_t number, size_t *count)
+void egress_push(struct engine *engine, const struct job *job)
 {
-    const struct job *job = &engine->jobs[number];
-    size_t listeners = job->only != NULL ? 1 : job->source->count;
-    for (size_t i = 0; i < listeners; i++) {
-        if (!grow_array(&engine->pending, *count, &engine->pending_capacity, sizeof *engine->pending) ||
-            !grow_array(&engine->touched, *count, &engine->touched_capacity, sizeof *engine->touched))
-            return;
-        struct consumer *consumer = job->only != NULL ? job->only : job->source->listeners[i];
-        struct pending *pending = &engine->pending[*count];
-        if (!admit(job, consumer, &pending->place))
-            continue;
-        pending->job = number;
-        pending->consumer = consumer;
-        pending->next = NOBODY;
-        *count += 1;
+    if (engine->jobs[engine->next_job].references != 0) /* the oldest is still on its way */
+        egress_run(engine);
+    uint32_t number = engine->next_job;
+    struct stored_job *stored = &engine->jobs[number];
+    engine->next_job = (number + 1) % MAX_JOBS;
+    stored->job = *job;
+    stored->job.payload = stored->payload;
+    stored->started_ns = job->arrival_ns - engine->held_ns;
+    memcpy(stored->payload, job->payload, job->bytes);
+    if (job->only != NULL) {
+        append(engine, number, job->only);
+        return;
+    }
+    const struct source *source = job->source;
+    for (size_t i = 0; i < source->count; i++) {
+        if (i + AHEAD < source->count)
+            __builtin_prefetch(source->listeners[i + AHEAD]);
+        append(engine, number, source->listeners[i]);
     }
 }
 
-static void deliver_grouped(struct engine *engine)
+/* --- one listener's turn -------------------------------------------------------------------------------- */
+
+/* Segments must be of equal size, only the last may be shorter: longer packets go first, but never past
+ * another one of the same stream. */
+static unsigned arrange(struct engine *engine, struct transport *transport, uint32_t *order)
 {
-    uint32_t order[MAX_JOBS], first[MAX_JOBS + 1];
-    size_t count = 0, touched = 0;
-    for (uint32_t i = 0; i < engine->job_count; i++) {
-        first[i] = (uint32_t)count;
-        admit_job(engine, i, &count);
-        uint32_t at = i;
-        for (; at > 0 && engine->jobs[order[at - 1]].bytes < engine->jobs[i].bytes; at--)
+    unsigned count = 0;
+    while (transport->pending_head != NOTHING_PENDING && count < MAX_GROUP) {
+        uint32_t next = transport->pending_head;
+        const struct pending *moved = &engine->pending[next];
+        unsigned at = count++;
+        for (; at > 0 && engine->segmentation; at--) {
+            const struct pending *before = &engine->pending[order[at - 1]];
+            if (before->consumer == moved->consumer ||
+                engine->jobs[before->job].job.bytes >= engine->jobs[moved->job].job.bytes)
+                break;
             order[at] = order[at - 1];
-        order[at] = i;
+        }
+        order[at] = next;
+        transport->pending_head = moved->next;
     }
-    first[engine->job_count] = (uint32_t)count;
-    for (uint32_t i = 0; i < engine->job_count; i++)
-        for (uint32_t at = first[order[i]]; at < first[order[i] + 1]; at++)
-            touch(engine, &touched, at);
-    for (size_t i = 0; i < touched; i++) {
-        if (i + 1 < touched)
-            prefetch(engine->pending[engine->touched[i + 1]->pending_head].consumer);
-        deliver_group(engine, engine->touched[i]);
+    return count;
+}
+
+static void close_parcel(struct engine *engine, const struct transport *transport, struct parcel *parcel)
+{
+    if (parcel->packets)
+        post(engine, transport, parcel);
+    parcel->packets = 0;
+    parcel->bytes = 0;
+}
+
+static void add_packet(struct engine *engine, struct transport *transport, struct parcel *parcel,
+                       const struct pending *pending)
+{
+    const struct stored_job *stored = &engine->jobs[pending->job];
+    if (parcel->packets == 0)
+        parcel->start = room(engine, (size_t)MAX_SEGMENTS * PACKET_ROOM);
+    uint8_t *out = parcel->start + parcel->bytes;
+    size_t bytes = build(engine, &stored->job, pending->consumer, &pending->place, out);
+    if (bytes == 0)
+        return;
+    if (parcel->packets && bytes > parcel->segment) {
+        close_parcel(engine, transport, parcel);
+        parcel->start = room(engine, (size_t)MAX_SEGMENTS * PACKET_ROOM);
+        memmove(parcel->start, out, bytes);
     }
+    if (parcel->packets == 0) {
+        parcel->segment = bytes;
+        parcel->started_ns = stored->started_ns;
+    } else if (stored->started_ns < parcel->started_ns) {
+        parcel->started_ns = stored->started_ns;
+    }
+    parcel->bytes += bytes;
+    parcel->packets++;
+    if (!engine->segmentation || bytes < parcel->segment || parcel->packets == MAX_SEGMENTS ||
+        parcel->bytes + PACKET_ROOM > MAX_SEGMENTED_BYTES)
+        close_parcel(engine, transport, parcel);
+}
+
+static void serve(struct engine *engine, struct transport *transport)
+{
+    uint32_t order[MAX_GROUP];
+    struct parcel parcel = {0};
+    while (transport->pending_head != NOTHING_PENDING) {
+        unsigned count = arrange(engine, transport, order);
+        for (unsigned i = 0; i < count; i++) {
+            add_packet(engine, transport, &parcel, &engine->pending[order[i]]);
+            give_back(engine, order[i]);
+        }
+    }
+    close_parcel(engine, transport, &parcel);
+}
+
+/* A large room does not fit into the processor's cache: what the next listeners need is fetched while the one
+ * before them is served. */
+static void fetch_ahead(const struct engine *engine, const struct transport *next)
+{
+    if (next == NULL)
+        return;
+    const char *consumer = (const char *)engine->pending[next->pending_head].consumer;
+    __builtin_prefetch(consumer);
+    __builtin_prefetch(consumer + CACHE_LINE);
+    __builtin_prefetch(consumer + 2 * CACHE_LINE);
+    __builtin_prefetch(next->send.rtp.cipher);
+    if (next->queued != NULL) {
+        __builtin_prefetch(next->queued);
+        __builtin_prefetch((const char *)next->queued + CACHE_LINE);
+        __builtin_prefetch((const char *)next->queued + 2 * CACHE_LINE);
+    }
+}
+
+bool egress_serve(struct engine *engine, unsigned listeners)
+{
+    for (; listeners > 0 && engine->queue_head != NULL; listeners--) {
+        struct transport *transport = engine->queue_head;
+        engine->queue_head = transport->queued;
+        fetch_ahead(engine, engine->queue_head);
+        serve(engine, transport);
+    }
+    return engine->queue_head != NULL;
 }
 
 void egress_run(struct engine *engine)
 {
-    if (engine->segmentation && engine->job_count > 1)
-        deliver_grouped(engine);
-    else
-        for (unsigned i = 0; i < engine->job_count; i++)
-            deliver_all(engine, &engine->jobs[i]);
-    engine->job_count = 0;
-    engine->run++;
+    while (egress_serve(engine, SWEEP_LISTENERS))
+        ;
 }

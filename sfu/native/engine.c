@@ -16,7 +16,9 @@ static bool open_outbox(struct outbox *outbox, unsigned capacity)
     outbox->vectors = calloc(capacity, sizeof *outbox->vectors);
     outbox->controls = calloc(capacity, sizeof *outbox->controls);
     outbox->packets = calloc(capacity, sizeof *outbox->packets);
-    if (!outbox->memory || !outbox->messages || !outbox->vectors || !outbox->controls || !outbox->packets)
+    outbox->started_ns = calloc(capacity, sizeof *outbox->started_ns);
+    if (!outbox->memory || !outbox->messages || !outbox->vectors || !outbox->controls || !outbox->packets ||
+        !outbox->started_ns)
         return false;
     for (unsigned i = 0; i < capacity; i++) {
         outbox->messages[i].msg_hdr.msg_iov = &outbox->vectors[i];
@@ -66,7 +68,7 @@ struct engine *engine_open(int descriptor, const struct library *library,
     engine->segmentation = options->segmentation;
     engine->addresses.seed = options->seed;
     engine->control_tail = &engine->control_head;
-    engine->run = 1;
+    engine->free_pending = NOTHING_PENDING;
     engine->wake_descriptor = -1;
     forbid_fragments(descriptor);
     table_open(&engine->table);
@@ -106,12 +108,12 @@ void engine_close(struct engine *engine)
     free(engine->jobs);
     free(engine->red_scratch);
     free(engine->pending);
-    free(engine->touched);
     free(engine->outbox.memory);
     free(engine->outbox.messages);
     free(engine->outbox.vectors);
     free(engine->outbox.controls);
     free(engine->outbox.packets);
+    free(engine->outbox.started_ns);
     free(engine->receive_messages);
     free(engine->receive_vectors);
     free(engine->receive_addresses);

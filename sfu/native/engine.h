@@ -31,8 +31,9 @@ enum {
     PACKET_ROOM = 1664, /* the largest protected packet, in whole cache lines */
     MAX_SEGMENTS = 32,  /* of one segmented send; the kernel takes 64 */
     MAX_SEGMENTED_BYTES = 60000,
-    MAX_JOBS = 512,
-    PREROLL_PACKETS = 9, /* 160 ms of 20 ms frames, and the one that is under way */
+    MAX_JOBS = 256,
+    SWEEP_LISTENERS = 64, /* served before the socket is looked at again */
+    PREROLL_PACKETS = 9,  /* 160 ms of 20 ms frames, and the one that is under way */
     SILENCE_FRAMES = 3,
     RETRANSMIT_PACKETS = 64,
     VOICE_LEVEL = 65,
@@ -60,6 +61,8 @@ static inline bool bucket_take(struct bucket *bucket, int64_t now_ns, int64_t pe
     return true;
 }
 
+static const uint32_t NOTHING_PENDING = UINT32_MAX;
+
 struct transport;
 struct producer;
 struct slot;
@@ -72,8 +75,6 @@ struct source {
     struct continuity continuity;
     struct consumer **listeners;
     size_t count, capacity;
-    uint64_t run; /* of jobs in which the source's last packet is, and that packet's size */
-    size_t run_bytes;
 };
 
 struct reception { /* RFC 3550 appendix A */
@@ -124,19 +125,21 @@ struct kept_packet { /* for NACK: as it was sent, tag and all */
     uint8_t *data;
 };
 
-struct consumer {
+struct consumer { /* what every packet needs comes first, in as few cache lines as it takes */
     struct continuity continuity;
     struct transport *transport;
-    struct source *source; /* what it follows, or NULL */
-    size_t position;       /* among the listeners of that */
+    struct kept_packet *kept; /* NULL: NACK was not negotiated */
+    uint64_t packets, octets;
     uint32_t ssrc;
     uint8_t payload_type, red_payload_type;
     bool paused;
     struct rtp_extensions extensions;
-    uint64_t packets, octets, late, retransmitted;
+
+    uint64_t late, retransmitted;
+    struct source *source; /* what it follows, or NULL */
+    size_t position;       /* among the listeners of that */
     int64_t handle;
-    struct consumer *next;    /* of the transport */
-    struct kept_packet *kept; /* NULL: NACK was not negotiated */
+    struct consumer *next; /* of the transport */
     double jitter_seconds, round_trip_seconds, fraction_lost;
     int64_t lost;
     uint8_t cname_bytes, cname[MAX_CNAME_BYTES];
@@ -147,17 +150,20 @@ struct retired_stream { /* an SSRC that was received before: its window outlives
     struct replay_window window;
 };
 
-struct pending { /* one packet of a group: filled in arrival order, sent in order of size */
-    uint32_t job, next;
+struct pending { /* one packet for one listener */
     struct consumer *consumer;
     struct place place;
+    uint32_t job, next;
 };
 
-struct transport {
-    struct srtp_direction send, receive;
+struct transport {                       /* in the order of use, as above */
+    uint32_t pending_head, pending_tail; /* in order of arrival; NOTHING_PENDING: not in the queue */
+    struct transport *queued;            /* the next one to be served */
     bool has_keys, has_address;
+    uint64_t packets_sent, bytes_sent;
     struct address selected;
-    uint32_t pending_head, pending_tail; /* of the group that is being collected */
+    struct srtp_direction send, receive;
+
     int64_t handle;
     struct transport *previous, *next;
     struct producer *producers;
@@ -170,8 +176,8 @@ struct transport {
     size_t reporter_count, reporter_capacity;
     uint32_t report_index;
     int64_t report_due_ns;
-    struct bucket bucket;
-    uint64_t packets_received, bytes_received, packets_sent, bytes_sent;
+    struct bucket bucket; /* of packets that are sent again */
+    uint64_t packets_received, bytes_received;
     uint64_t unprotect_failures, malformed, unknown_ssrc;
 };
 
@@ -186,7 +192,7 @@ struct job { /* one packet of one source on its way to that source's listeners *
     struct source *source;
     struct consumer *only; /* a pre-roll for one listener, or NULL */
     const struct transport *from;
-    const uint8_t *payload;
+    const uint8_t *payload; /* whoever pushes the job may forget it afterwards: it is copied */
     size_t bytes;
     struct place place;
     int64_t arrival_ns;
@@ -195,11 +201,19 @@ struct job { /* one packet of one source on its way to that source's listeners *
     uint8_t level;
 };
 
+struct stored_job {
+    struct job job;
+    int64_t started_ns;  /* when its latency began to count */
+    uint32_t references; /* by pending packets; 0: free */
+    uint8_t payload[RTP_MAX_BYTES];
+};
+
 struct outbox { /* one batch of sendmmsg, built in place */
     struct mmsghdr *messages;
     struct iovec *vectors;
     uint8_t (*controls)[CMSG_SPACE(sizeof(uint16_t))];
-    uint16_t *packets; /* per message */
+    uint16_t *packets;   /* per message */
+    int64_t *started_ns; /* per message: of the packet that waited longest */
     uint8_t *memory;
     size_t memory_bytes, used;
     unsigned count, capacity;
@@ -230,17 +244,16 @@ struct engine {
     unsigned control_count;
     struct bucket *source_buckets;
 
-    struct job *jobs;
-    unsigned job_count;
-    uint64_t run; /* jobs that leave together */
+    struct stored_job *jobs;
+    unsigned next_job;
     struct pending *pending;
-    size_t pending_capacity;
-    struct transport **touched;
-    size_t touched_capacity;
+    size_t pending_count, pending_capacity;
+    uint32_t free_pending;
+    struct transport *queue_head, *queue_tail; /* of listeners who have packets pending */
     struct outbox outbox;
     bool segmentation; /* until the kernel refuses it */
     unsigned send_tries;
-    int64_t batch_started_ns;
+    int64_t held_ns; /* how long what is received now was kept waiting on purpose */
     uint8_t *red_scratch;
 
     struct mmsghdr *receive_messages;
@@ -249,6 +262,7 @@ struct engine {
     uint8_t *receive_memory;
 
     pthread_mutex_t lock, turn; /* turn: whoever waits comes next, so that a busy loop starves nobody */
+    atomic_uint waiting;        /* for the lock */
     pthread_t thread;
     bool running;
     atomic_bool stopping;
@@ -315,15 +329,17 @@ void preroll_consumer(struct engine *engine, struct consumer *consumer, struct p
                       int64_t now_ns);
 
 /* --- egress.c ----------------------------------------------------------------------------------------- */
-void egress_run(struct engine *engine);   /* all jobs, into the outbox */
-void egress_flush(struct engine *engine); /* the outbox, into the kernel */
+void egress_push(struct engine *engine, const struct job *job); /* for every listener of its source */
+bool egress_serve(struct engine *engine, unsigned listeners);   /* so many; false: nobody is left */
+void egress_run(struct engine *engine);                         /* everybody, into the outbox */
+void egress_flush(struct engine *engine);                       /* the outbox, into the kernel */
 /* A finished packet, as it is: a report, or one that is sent again. */
 void egress_send(struct engine *engine, struct transport *transport, const uint8_t *data, size_t bytes);
 
 /* --- receive.c ---------------------------------------------------------------------------------------- */
 void receive_datagram(struct engine *engine, uint8_t *data, size_t bytes, const struct address *address,
                       int64_t now_ns);
-size_t receive_all(struct engine *engine, int64_t now_ns); /* what waits in the socket, and its fan-out */
+void receive_all(struct engine *engine, int64_t now_ns); /* what waits in the socket, and its fan-out */
 void control_push(struct engine *engine, const uint8_t *data, size_t bytes, const struct address *address);
 struct control *control_take(struct engine *engine);
 

@@ -10,19 +10,6 @@ enum { FRAME_TICKS = 960 };
 
 /* --- jobs ----------------------------------------------------------------------------------------------- */
 
-/* Packets that leave together may be sent in order of size. Those of one source may not, so a larger one
- * behind a smaller one starts the next run. */
-static void push(struct engine *engine, const struct job *job)
-{
-    struct source *source = job->source;
-    if (engine->job_count == MAX_JOBS ||
-        (engine->job_count > 0 && source->run == engine->run && job->bytes > source->run_bytes))
-        egress_run(engine);
-    source->run = engine->run;
-    source->run_bytes = job->bytes;
-    engine->jobs[engine->job_count++] = *job;
-}
-
 /* Through a slot: from the occupant's numbers to the slot's. */
 static void push_through(struct engine *engine, struct slot *slot, const struct job *job)
 {
@@ -33,12 +20,12 @@ static void push_through(struct engine *engine, struct slot *slot, const struct 
         return;
     moved.newest = moved.place.index > highest;
     moved.source = &slot->source;
-    push(engine, &moved);
+    egress_push(engine, &moved);
 }
 
 static void emit(struct engine *engine, struct producer *producer, const struct job *job)
 {
-    push(engine, job);
+    egress_push(engine, job);
     for (size_t i = 0; i < producer->slot_count; i++)
         push_through(engine, producer->slots[i], job);
 }
@@ -121,7 +108,7 @@ void preroll_consumer(struct engine *engine, struct consumer *consumer, struct p
     for (size_t i = 0; i < count; i++) {
         struct job job = replayed(producer, packets[i]);
         job.only = consumer;
-        push(engine, &job);
+        egress_push(engine, &job);
     }
     egress_run(engine);
     egress_flush(engine);

@@ -59,7 +59,7 @@ struct transport *transport_add(struct engine *engine)
         free(transport);
         return NULL;
     }
-    transport->pending_head = UINT32_MAX;
+    transport->pending_head = NOTHING_PENDING;
     transport->next = engine->transports;
     if (transport->next != NULL)
         transport->next->previous = transport;

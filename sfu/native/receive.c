@@ -6,7 +6,8 @@
 #include "engine.h"
 
 static const uint32_t STUN_COOKIE = 0x2112A442;
-enum { ROUNDS = 16, STUN_HEADER_BYTES = 20 };
+enum { STUN_HEADER_BYTES = 20 };
+static const int64_t SWEEP_NS = 50 * 1000000LL;
 
 void control_push(struct engine *engine, const uint8_t *data, size_t bytes, const struct address *address)
 {
@@ -72,7 +73,7 @@ void receive_datagram(struct engine *engine, uint8_t *data, size_t bytes, const 
     }
 }
 
-/* One system call's worth; the jobs point into the receive memory, so they are done before the next. */
+/* One system call's worth. */
 static size_t receive_batch(struct engine *engine, int64_t now_ns)
 {
     for (unsigned i = 0; i < RECEIVE_BATCH; i++) {
@@ -89,19 +90,22 @@ static size_t receive_batch(struct engine *engine, int64_t now_ns)
         size_t bytes = message->msg_hdr.msg_flags & MSG_TRUNC ? RECEIVE_BYTES : message->msg_len;
         receive_datagram(engine, engine->receive_vectors[i].iov_base, bytes, address, now_ns);
     }
-    egress_run(engine);
     return (size_t)count;
 }
 
-size_t receive_all(struct engine *engine, int64_t now_ns)
+/* Packets that arrive while others are being sent around join them, until somebody waits for the lock. */
+void receive_all(struct engine *engine, int64_t now_ns)
 {
-    size_t total = 0;
-    for (unsigned round = 0; round < ROUNDS; round++) { /* bounded: the worker waits for the lock */
-        size_t count = receive_batch(engine, now_ns);
-        total += count;
-        if (count < RECEIVE_BATCH)
-            break;
+    int64_t started_ns = now_ns;
+    size_t count = receive_batch(engine, now_ns);
+    engine->held_ns = 0;
+    while (egress_serve(engine, SWEEP_LISTENERS) || count == RECEIVE_BATCH) {
+        count = 0;
+        if (atomic_load_explicit(&engine->waiting, memory_order_relaxed) == 0) {
+            now_ns = clock_ns();
+            if (now_ns - started_ns < SWEEP_NS)
+                count = receive_batch(engine, now_ns);
+        }
     }
     egress_flush(engine);
-    return total;
 }

@@ -26,8 +26,8 @@ struct rtp_view {
 
 /* The extension block of one listener, made once; only the level byte changes from packet to packet. */
 struct rtp_extensions {
-    uint8_t block[RTP_MAX_EXTENSION_BYTES];
     uint8_t bytes, level_at; /* level_at 0: not negotiated */
+    uint8_t block[RTP_MAX_EXTENSION_BYTES];
 };
 
 bool rtp_parse(const uint8_t *data, size_t bytes, struct rtp_view *view);

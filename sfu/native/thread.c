@@ -7,7 +7,7 @@
 
 #include "engine.h"
 
-enum { TICK_MS = 20 };
+enum { TICK_MS = 100 };
 static const int64_t TICK_NS = TICK_MS * 1000000LL, LOAD_WINDOW_NS = 200000000;
 
 int64_t clock_ns(void)
@@ -19,9 +19,11 @@ int64_t clock_ns(void)
 
 void engine_lock(struct engine *engine)
 {
+    atomic_fetch_add(&engine->waiting, 1);
     pthread_mutex_lock(&engine->turn);
     pthread_mutex_lock(&engine->lock);
     pthread_mutex_unlock(&engine->turn);
+    atomic_fetch_sub(&engine->waiting, 1);
 }
 
 void engine_unlock(struct engine *engine)
@@ -76,12 +78,12 @@ static void *loop(void *argument)
         if (poll(events, 2, TICK_MS) < 0)
             continue;
         bool has_packets = events[0].revents;
-        int64_t started_ns = clock_ns(), hold = has_packets ? hold_ns(engine, &load) : 0;
+        int64_t hold = has_packets ? hold_ns(engine, &load) : 0;
         if (hold)
             wait_ns(hold);
         int64_t now_ns = clock_ns();
         engine_lock(engine);
-        engine->batch_started_ns = started_ns;
+        engine->held_ns = hold;
         if (has_packets)
             receive_all(engine, now_ns);
         if (now_ns - tick_ns >= TICK_NS) {
