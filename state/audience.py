@@ -145,10 +145,13 @@ class Audience:
         self._local.setdefault(room_id, {})[connection_id] = profile
         if joined.first:
             self._announcer.joined(room_id, profile, joined.online)
-        room = self._document(room_id)
-        if room is None or seat_of(room, profile.user_id) is not None:
-            await self._say(room_id, c.MarkBack(user_id=profile.user_id))
+        await self._returned(room_id, profile.user_id)
         return joined
+
+    async def _returned(self, room_id: str, user_id: str) -> None:
+        room = self._document(room_id)
+        if room is None or seat_of(room, user_id) is not None:
+            await self._say(room_id, c.MarkBack(user_id=user_id))
 
     async def _enter(
         self, room_id: str, connection_id: str, profile: Profile, capacity: int
@@ -255,6 +258,7 @@ class Audience:
                 profile = self._local.get(room_id, {}).get(connection_id)
                 if profile is not None:
                     await self._enter(room_id, connection_id, profile, _UNBOUNDED)
+                    await self._returned(room_id, profile.user_id)
 
             await self._insist(enter)
 

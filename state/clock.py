@@ -19,6 +19,7 @@ from state.transitions import next_deadline
 _LATE_MS: Final = 5  # so that a clock that is a little ahead does not ask in vain
 _SPREAD_MS: Final = 40  # nodes ask one after the other, so that mostly the first is enough
 _AGAIN_MS: Final = 250
+_OUTDATED_MAX: Final = 1_000  # alarms that were moved since and are still in the heap
 
 
 class Clock:
@@ -44,13 +45,12 @@ class Clock:
         elif self._due.get(room.room_id) != deadline:
             self._set(room.room_id, deadline)
 
-    def forget(self, room_id: str) -> None:
-        """The room is not followed any more."""
-        self._due.pop(room_id, None)
-
     def _set(self, room_id: str, deadline: int) -> None:
         self._due[room_id] = deadline
         heapq.heappush(self._heap, (deadline, room_id))
+        if len(self._heap) > _OUTDATED_MAX + 2 * len(self._due):
+            self._heap = [(at, room) for room, at in self._due.items()]
+            heapq.heapify(self._heap)
         self._arm()
 
     def _arm(self) -> None:

@@ -10,14 +10,28 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from msgspec import Struct
+
 from state.ids import new_id
 from state.rejections import Unavailable
 from state.room import Message, Room
 from state.store import Claimed, Missing, RoomStore
+from state.supervision import stop
 
 _log = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.1
 _ID_BYTES: Final = 10
+
+
+class Copy(Struct, frozen=True):
+    """What this node could offer: the furthest it has seen."""
+
+    room: Room | None = None
+    chat: tuple[Message, ...] = ()
+
+
+def _place(room: Room) -> tuple[str, int]:
+    return room.epoch, room.seq
 
 
 class Recovery:
@@ -36,6 +50,7 @@ class Recovery:
         self._random_bytes = random_bytes
         self._wait_seconds = wait_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._copies: dict[str, Copy] = {}
         self._on_settled: Callable[[str, bool], None] = lambda _room_id, _exists: None
         self.restored = 0
 
@@ -45,11 +60,18 @@ class Recovery:
 
     def report(self, room_id: str, copy: Room | None, chat: tuple[Message, ...]) -> None:
         """The server has lost this room, or part of it; `copy` is what we have."""
-        task = self._tasks.get(room_id)
-        if task is None or task.done():
-            task = asyncio.get_running_loop().create_task(self._recover(room_id, copy, chat))
+        known = self._copies.get(room_id, Copy())
+        if copy is not None and (known.room is None or _place(copy) > _place(known.room)):
+            known = Copy(copy, chat)
+        self._copies[room_id] = known
+        if room_id not in self._tasks:
+            task = asyncio.get_running_loop().create_task(self._recover(room_id))
             self._tasks[room_id] = task
-            task.add_done_callback(lambda _task: self._tasks.pop(room_id, None))
+            task.add_done_callback(lambda _task: self._forget(room_id))
+
+    def _forget(self, room_id: str) -> None:
+        self._tasks.pop(room_id, None)
+        self._copies.pop(room_id, None)
 
     def is_under_way(self, room_id: str) -> bool:
         """Whether the room is being restored."""
@@ -57,15 +79,12 @@ class Recovery:
 
     async def close(self) -> None:
         """Stop."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(*self._tasks.values())
 
-    async def _recover(self, room_id: str, copy: Room | None, chat: tuple[Message, ...]) -> None:
+    async def _recover(self, room_id: str) -> None:
         while True:
             try:
-                settled = await self._step(room_id, copy, chat)
+                settled = await self._step(room_id)
             except Unavailable:
                 await asyncio.sleep(_PAUSE_S)
                 continue
@@ -73,8 +92,9 @@ class Recovery:
                 self._on_settled(room_id, settled)
                 return
 
-    async def _step(self, room_id: str, copy: Room | None, chat: tuple[Message, ...]) -> bool | None:
-        claimed = await self._store.claim(room_id, copy, chat)
+    async def _step(self, room_id: str) -> bool | None:
+        copy = self._copies[room_id]
+        claimed = await self._store.claim(room_id, copy.room, copy.chat)
         if isinstance(claimed, Missing):
             return False
         if not isinstance(claimed, Claimed):

@@ -201,10 +201,23 @@ class Rooms:
                 self._fail(mailbox, [*batch, *mailbox.waiting], Unavailable("the node stops"))
                 raise
             except Exception as error:
-                # A defect must not hold on to a copy that it may have spoiled.
+                # A defect must not hold on to a copy that it may have spoiled, nor harm its neighbours.
                 _log.exception("room %s: a commit failed", room_id)
                 mailbox.base = None
-                self._fail(mailbox, batch, error)
+                if len(batch) > 1:
+                    await self._commit_singly(room_id, mailbox, batch)
+                else:
+                    self._fail(mailbox, batch, error)
+
+    async def _commit_singly(self, room_id: str, mailbox: Mailbox, batch: list[Pending]) -> None:
+        for pending in batch:
+            if pending.answer.done():
+                continue
+            try:
+                await self._commit(room_id, mailbox, [pending])
+            except Exception as error:
+                mailbox.base = None
+                self._fail(mailbox, [pending], error)
 
     def _fail(self, mailbox: Mailbox, batch: list[Pending], error: BaseException) -> None:
         for pending in batch:

@@ -49,7 +49,7 @@ class Sweep:
         self._node = node
         self._now_ms = now_ms
         self._round_seconds = round_seconds
-        self._suspects: dict[str, tuple[int, int]] = {}
+        self._suspects: set[tuple[str, str, int]] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -72,7 +72,7 @@ class Sweep:
     async def round(self) -> None:
         """Look at every live room once."""
         cursor: str | None = None
-        suspects: dict[str, tuple[int, int]] = {}
+        suspects: set[tuple[str, str, int]] = set()
         while True:
             names = await self._directory.names(cursor, _PAGE)
             for start in range(0, len(names), _AT_ONCE):
@@ -83,7 +83,7 @@ class Sweep:
             cursor = names[-1]
         self._suspects = suspects
 
-    async def _look(self, room_id: str, suspects: dict[str, tuple[int, int]]) -> None:
+    async def _look(self, room_id: str, suspects: set[tuple[str, str, int]]) -> None:
         loaded = await self._store.load(room_id)
         if isinstance(loaded, Missing):
             await self._directory.remove(room_id)
@@ -100,19 +100,24 @@ class Sweep:
             await self._say(room_id, ExpireDue())
         await self._compare(room, suspects)
 
-    async def _compare(self, room: Room, suspects: dict[str, tuple[int, int]]) -> None:
-        online = await self._audience.online(room.room_id)
-        if online != room.online:
-            # A join may be on its way to its announcement: only what stays wrong is corrected.
-            if self._suspects.get(room.room_id) == (online, room.online):
-                await self._say(room.room_id, CorrectOnline(online=online))
-            else:
-                suspects[room.room_id] = (online, room.online)
+    async def _compare(self, room: Room, suspects: set[tuple[str, str, int]]) -> None:
+        """What does not fit may be on its way to fit: only what is found on two looks is put right."""
+        room_id = room.room_id
+        online = await self._audience.online(room_id)
+        if online != room.online and self._is_second_look(suspects, (room_id, "", online - room.online)):
+            await self._say(room_id, CorrectOnline(online=online))
         for seat in room.seats:
             if seat.user is None or seat.away_since is not None:
                 continue
-            if await self._audience.member(room.room_id, seat.user.user_id) is None:
-                await self._say(room.room_id, MarkAway(user_id=seat.user.user_id))
+            user_id = seat.user.user_id
+            if await self._audience.member(room_id, user_id) is None and self._is_second_look(
+                suspects, (room_id, user_id, seat.index)
+            ):
+                await self._say(room_id, MarkAway(user_id=user_id))
+
+    def _is_second_look(self, suspects: set[tuple[str, str, int]], finding: tuple[str, str, int]) -> bool:
+        suspects.add(finding)
+        return finding in self._suspects
 
     async def _say(self, room_id: str, command: InternalCommand) -> None:
         await self._rooms.perform(room_id, SYSTEM, command)

@@ -36,13 +36,15 @@ def decode_command(name: str, body: Any) -> Command | Rejection:
     """The command of this name, or PAYLOAD_INVALID with the field that is wrong."""
     kind = COMMAND_TYPES.get(name)
     if kind is None:
-        return Rejection(
-            Code.PAYLOAD_INVALID, f"unknown command: {name[:64]}", details={"fields": ["command"]}
-        )
-    if not isinstance(body, dict) or "command" in body:
-        return Rejection(Code.PAYLOAD_INVALID, "one object of fields is expected", details={"fields": []})
+        return _malformed(f"unknown command: {name[:64]}", ["command"])
+    if not isinstance(body, dict):
+        return _malformed("one object of fields is expected", [])
+    if "command" in body:
+        return _malformed("Object contains unknown field `command`", ["command"])
     try:
-        return cast(Command, msgspec.convert(body, kind))
+        command = msgspec.convert(body, kind)
+        msgspec.msgpack.encode(command)  # half a surrogate pair is a str, but no text
+        return cast(Command, command)
     except (msgspec.ValidationError, UnicodeError) as error:
         return _malformed(str(error), _fields_of(str(error)))
 
