@@ -1,12 +1,12 @@
 """A trace file: JSON lines, optionally gzipped. One header, then what passed, then one end.
 
-    {"k":"header","format":"flylive-trace","version":1,"t0":...,"rooms":{...},"gifts":[...],"redactions":[...]}
+    {"k":"header","format":"flylive-trace","version":1,"t0":...,"rooms":{...},"redactions":[...]}
     {"k":"connect","t":0.01,"c":"c1","u":"u1","r":"r1","role":"member","standing":false}
     {"k":"command","t":0.02,"c":"c1","i":0,"e":"chat:send","a":{"text":"..."}}
     {"k":"ack","t":0.03,"c":"c1","i":0,"b":{"ok":true,"data":{...}}}
     {"k":"event","t":0.03,"r":"r1","e":"chat:message","b":{...}}       (once per room)
     {"k":"disconnect","t":9.0,"c":"c1","why":"transport close"}
-    {"k":"end","t":9.1,"rooms":{"r1":{...}},"digest":"..."}            (digest of all lines before)
+    {"k":"end","t":9.1,"rooms":{"r1":{...}},"gifts":[...],"digest":"..."}     (digest of all lines before)
 
 Times are seconds since t0. The digest notices a trace that was cut or edited.
 """
@@ -38,7 +38,6 @@ class RoomStart(msgspec.Struct, frozen=True):
 class Header(msgspec.Struct, frozen=True, tag_field="k", tag="header"):
     t0: int
     rooms: dict[str, RoomStart] = {}
-    gifts: list[Fields] = []
     redactions: list[str] = []
     format: str = FORMAT
     version: int = VERSION
@@ -93,6 +92,7 @@ class Disconnect(msgspec.Struct, frozen=True, tag_field="k", tag="disconnect"):
 class End(msgspec.Struct, frozen=True, tag_field="k", tag="end"):
     t: float
     rooms: dict[str, Fields]
+    gifts: list[Fields]
     digest: str
 
 
@@ -126,8 +126,8 @@ class TraceWriter:
         self.file.write(encoded)
         self.count += 1
 
-    def finish(self, t: float, rooms: dict[str, Fields]) -> None:
-        self.write(End(t, rooms, self.digest.hexdigest()))
+    def finish(self, t: float, rooms: dict[str, Fields], gifts: list[Fields]) -> None:
+        self.write(End(t, rooms, gifts, self.digest.hexdigest()))
         self.file.close()
 
 

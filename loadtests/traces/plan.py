@@ -147,9 +147,7 @@ class _Reader:
             plan.end = end if whole else None
         seconds = max((plan.seconds for plan in self.rooms.values()), default=0.0)
         rooms = [plan for plan in self.rooms.values() if plan.deeds]
-        return Plan(
-            rooms, self.trace.header.gifts, self.users, seconds, dict(self.commands), len(self.room_of)
-        )
+        return Plan(rooms, self.trace.end.gifts, self.users, seconds, dict(self.commands), len(self.room_of))
 
     def line(self, line: Any, t: float) -> None:
         if isinstance(line, Met):

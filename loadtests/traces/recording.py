@@ -62,7 +62,9 @@ class Recording:
             for room_id in self.rooms
             if (snapshot := await self._snapshot(room_id)) is not None
         }
-        self.writer.finish(self._seconds(int(time.time() * 1000)), ends)
+        # The catalog as it was last: what was sent is in it.
+        gifts = (await self.rest.required("GET", "/v1/gifts")).get("gifts", [])
+        self.writer.finish(self._seconds(int(time.time() * 1000)), ends, gifts)
         return self.writer.count
 
     async def _begin(self) -> None:
@@ -70,10 +72,9 @@ class Recording:
         self.t0 = int(time.time() * 1000)
         for room_id in room_ids:
             await self._meet(room_id)
-        gifts = (await self.rest.required("GET", "/v1/gifts")).get("gifts", [])
         redactions = [] if self.pseudonyms.raw else ["ids", "texts", "secrets"]
         starts = {self.pseudonyms.alias("r", room_id): start for room_id, start in self.rooms.items()}
-        self.writer.write(Header(self.t0, starts, gifts, redactions))
+        self.writer.write(Header(self.t0, starts, redactions))
 
     async def _live_rooms(self) -> list[Fields]:
         rooms: list[Fields] = []
