@@ -27,6 +27,8 @@ from state.settings import Redis, Settings, Sfu
 from tests.sfu.clients import AiortcPeer
 
 DEADLINE_SECONDS = 10.0
+READY_SECONDS = 60.0
+"""The first worker may have to build the native engine."""
 
 
 def settings(redis_url: str, kind: Any = "python", **sfu: Any) -> Settings:
@@ -74,7 +76,7 @@ class MediaNode:
         for _ in range(workers):
             await self.start_worker()
         wanted = max(children, workers)
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + READY_SECONDS
         while len(await self._living()) < wanted:
             assert time.monotonic() < deadline, "no worker became ready"
             await asyncio.sleep(0.05)
