@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, Protocol, get_args
 
 import msgspec
@@ -70,7 +71,12 @@ class BoardServer(Protocol):
 
 def bucket(period: Period, at_ms: int) -> str:
     """The name of the day, week or month that a time falls into."""
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return _bucket_of_hour(period, at_ms // 3_600_000)
+
+
+@lru_cache(maxsize=64)
+def _bucket_of_hour(period: Period, hour: int) -> str:
+    at = datetime.fromtimestamp(hour * 3_600, UTC)
     match period:
         case "day":
             return at.strftime("%Y%m%d")
