@@ -12,7 +12,8 @@
 --      7 document   8 commit as it goes into the stream and on the channel
 --      9 channel   10 commits kept in the stream   11 entries kept in the log
 --      12 how long commands are remembered (ms)   13 how long the room lives on (ms; 0: without end)
---      14 number of log entries, then seq and entry of each
+--      14 how long the stream is kept without a new commit (ms)
+--      15 number of log entries, then seq and entry of each
 --      then the number of log entries to forget, then their seqs
 --      then one answer per command key (empty: not to be remembered)
 -- Returns {'ok', 1 when another node was too late and tries again, else 0}; {'fenced'}: the node was given up; {'missing'}; {'lost'}: another server process wrote this
@@ -48,12 +49,13 @@ if held[1] ~= ARGV[2] or held[2] ~= ARGV[3] then
   end
   return {'stale', held[1], tonumber(held[2]), redis.call('HGET', KEYS[1], 'document')}
 end
-local at = 15
-local kept = tonumber(ARGV[14])
+local at = 16
+local kept = tonumber(ARGV[15])
 local forget = tonumber(ARGV[at + 2 * kept])
 if ARGV[6] ~= ARGV[3] then
   redis.call('HSET', KEYS[1], 'seq', ARGV[6], 'document', ARGV[7])
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[10], ARGV[6] .. '-0', 'c', ARGV[8])
+  redis.call('PEXPIRE', KEYS[2], ARGV[14])
   for index = 0, kept - 1 do
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[11], ARGV[at + 2 * index] .. '-0', 'm', ARGV[at + 2 * index + 1])
   end

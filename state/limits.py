@@ -69,8 +69,9 @@ BATCH_MAX: Final = 64  # commands in one commit; measured knee of throughput aga
 MAILBOX_MAX: Final = 2_048  # commands waiting in one room at one node; beyond it the answer is UNAVAILABLE
 ATTEMPTS_MAX: Final = 24  # tries of one commit; contention costs about one per writing node
 COMMIT_DEADLINE_S: Final = 0.8  # a command is answered within a second, whatever happens to the server
-STREAM_KEPT: Final = 512  # commits of a room that a reconnecting client can still catch up on
-RESUME_EVENTS_MAX: Final = 1_000  # more than this and a snapshot is smaller
+STREAM_KEPT: Final = 4_000  # commits of a room: two minutes of a busy one, for those who come back
+STREAM_KEPT_MS: Final = 600_000  # a room where nothing happens needs no history to catch up on
+RESUME_EVENTS_MAX: Final = 5_000  # beyond this a client is better off with a snapshot
 DOCUMENT_BYTES_MAX: Final = 1_048_576  # a room document can not grow past its parts; a bound for the store
 
 # --- Audio ------------------------------------------------------------------------------------------------

@@ -189,6 +189,7 @@ class RoomStore:
             limits.CHAT_KEPT,
             limits.COMMAND_MEMORY_MS,
             0 if after.closed_reason is None else CLOSED_KEPT_MS,
+            limits.STREAM_KEPT_MS,
             len(entries) // 2,
             *entries,
             len(forgotten),

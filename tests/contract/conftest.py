@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from state.keys import Keys
+from state.kernel import real_environment
 from state.redis_client import build_server
 from state.server import Server
+from tests.contract.nodes import ServerFactory
 from tests.contract.servers import ClusterProcesses, ServerProcess, redis_70
+from tests.model.server import ModelProcess, ModelServer
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +32,10 @@ def old_redis() -> Iterator[ServerProcess]:
         server.close()
 
 
-@pytest.fixture(params=["valkey", "redis 7.0", "cluster"])
-def server_url(request: pytest.FixtureRequest) -> str:
-    """URL of an empty server of each kind."""
-    if request.param == "valkey":
+def _empty_url(kind: str, request: pytest.FixtureRequest) -> str:
+    if kind == "valkey":
         return str(request.getfixturevalue("redis_url"))
-    if request.param == "cluster":
+    if kind == "cluster":
         cluster: ClusterProcesses = request.getfixturevalue("cluster")
         cluster.flush()
         return cluster.url
@@ -45,23 +45,28 @@ def server_url(request: pytest.FixtureRequest) -> str:
     return old.url
 
 
+@pytest.fixture(params=["model", "valkey", "redis 7.0", "cluster"])
+def make_server(request: pytest.FixtureRequest) -> ServerFactory:
+    """Makes, for a process of this name, its port to one empty server."""
+    if request.param == "model":
+        process = ModelProcess(real_environment().now_ms)
+        return lambda _name: ModelServer(process)
+    url = _empty_url(request.param, request)
+    return lambda name: build_server(url, name=name)
+
+
 @pytest.fixture
-async def server(server_url: str) -> AsyncIterator[Server]:
-    server = build_server(server_url, name="test")
+async def server(make_server: ServerFactory) -> AsyncIterator[Server]:
+    server = make_server("test")
     await server.open()
     yield server
     await server.close()
 
 
 @pytest.fixture
-async def other_server(server_url: str) -> AsyncIterator[Server]:
+async def other_server(make_server: ServerFactory) -> AsyncIterator[Server]:
     """Another process's view of the same server."""
-    server = build_server(server_url, name="other")
+    server = make_server("other")
     await server.open()
     yield server
     await server.close()
-
-
-@pytest.fixture
-def keys() -> Keys:
-    return Keys("t")

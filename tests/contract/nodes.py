@@ -12,12 +12,14 @@ from state.events import Settings as RoomSettings
 from state.following import RoomView
 from state.identity import Actor, Profile
 from state.inbox import Letter
-from state.kernel import Kernel, build_kernel
+from state.kernel import Kernel, real_environment
 from state.rejections import Rejection
 from state.room import Room
+from state.server import Server
 from state.settings import Redis, Rooms, Settings
 
 ROOM = "hall"
+ServerFactory = Callable[[str], Server]
 
 
 def quick_settings(**rooms: Any) -> Settings:
@@ -69,9 +71,9 @@ class Watcher:
 
 
 @asynccontextmanager
-async def node(url: str, name: str, **rooms: Any) -> AsyncIterator[Kernel]:
+async def node(make_server: ServerFactory, name: str, **rooms: Any) -> AsyncIterator[Kernel]:
     """A running node."""
-    kernel = build_kernel(url, quick_settings(**rooms), node=name)
+    kernel = Kernel(make_server(name), quick_settings(**rooms), name, real_environment())
     await kernel.open()
     try:
         yield kernel

@@ -123,11 +123,16 @@ class ServerProcess:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def _text(client: redis.Redis, *command: str) -> str:
+    return bytes(client.execute_command(*command, NEVER_DECODE=True)).decode()
+
+
 class ClusterProcesses:
     """Three masters that share the slots."""
 
     def __init__(self) -> None:
         self.nodes: list[ServerProcess] = []
+        self.replicas: list[ServerProcess] = []
 
     @property
     def url(self) -> str:
@@ -147,9 +152,31 @@ class ClusterProcesses:
         await_true(lambda: all(self._is_whole(node) for node in self.nodes), "the cluster is whole")
         return self
 
+    def add_replica(self, index: int) -> ServerProcess:
+        """A replica of one master, up to date and ready to take over."""
+        master = self.nodes[index]
+        port = free_port(also_above=10_000)
+        replica = ServerProcess(port=port, cluster_enabled="yes", cluster_node_timeout="2000").start()
+        self.replicas.append(replica)
+        with master.client() as client, replica.client() as other:
+            other.execute_command("CLUSTER", "MEET", "127.0.0.1", master.port)
+            name = bytes(client.execute_command("CLUSTER", "MYID", NEVER_DECODE=True)).decode()
+            await_true(lambda: name in _text(other, "CLUSTER", "NODES"), "the replica knows its master")
+            other.execute_command("CLUSTER", "REPLICATE", name)
+            await_true(lambda: other.info("replication").get("master_link_status") == "up", "it is linked")
+            await_true(
+                lambda: all(str(port) in _text(node.client(), "CLUSTER", "NODES") for node in self.nodes),
+                "all masters know the replica",
+            )
+        return replica
+
+    def owner_of(self, slot: int) -> int:
+        """Which master serves a slot."""
+        return 0 if slot < 5461 else 1 if slot < 10923 else 2
+
     def _is_whole(self, node: ServerProcess) -> bool:
         with node.client() as client:
-            information = bytes(client.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)).decode()
+            information = _text(client, "CLUSTER", "INFO")
         return "cluster_state:ok" in information and "cluster_known_nodes:3" in information
 
     def flush(self) -> None:
@@ -158,5 +185,5 @@ class ClusterProcesses:
                 client.flushall()
 
     def close(self) -> None:
-        for node in self.nodes:
+        for node in (*self.nodes, *self.replicas):
             node.close()

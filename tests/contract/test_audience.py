@@ -14,14 +14,14 @@ from state.identity import SYSTEM, Actor, Profile
 from state.kernel import Kernel
 from state.rejections import Code, Rejection, Unavailable
 from state.room import can_publish, seat_of
-from tests.contract.nodes import ROOM, Watcher, join, node, open_room, until, watch
+from tests.contract.nodes import ROOM, ServerFactory, Watcher, join, node, open_room, until, watch
 
 Nodes = tuple[Kernel, Kernel]
 
 
 @pytest.fixture
-async def nodes(server_url: str) -> AsyncIterator[Nodes]:
-    async with node(server_url, "one") as one, node(server_url, "two") as two:
+async def nodes(make_server: ServerFactory) -> AsyncIterator[Nodes]:
+    async with node(make_server, "one") as one, node(make_server, "two") as two:
         yield one, two
 
 
@@ -112,12 +112,12 @@ async def test_leaving_frees_the_seat_at_once(nodes: Nodes) -> None:
     await until(lambda: seat_of(view.room, "ann") is None, 0.5)
 
 
-async def test_a_node_that_falls_silent_is_given_up_once(nodes: Nodes, server_url: str) -> None:
+async def test_a_node_that_falls_silent_is_given_up_once(nodes: Nodes, make_server: ServerFactory) -> None:
     one, two = nodes
     await open_room(one)
     watcher = Watcher()
     view = await watch(one, watcher)
-    async with node(server_url, "three") as three:
+    async with node(make_server, "three") as three:
         ann = await join(three, "ann")
         await join(three, "ben")
         await join(two, "ben")
@@ -137,8 +137,8 @@ async def test_a_node_that_falls_silent_is_given_up_once(nodes: Nodes, server_ur
         assert fenced == [1]
 
 
-async def test_a_node_that_was_stopped_does_not_trust_its_lease(server_url: str) -> None:
-    async with node(server_url, "one", lease_seconds=1.0, heartbeat_seconds=0.2) as one:
+async def test_a_node_that_was_stopped_does_not_trust_its_lease(make_server: ServerFactory) -> None:
+    async with node(make_server, "one", lease_seconds=1.0, heartbeat_seconds=0.2) as one:
         await open_room(one)
         await one.lease.close()
         await until(lambda: not one.lease.is_held())

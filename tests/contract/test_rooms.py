@@ -16,15 +16,15 @@ from state.ports import Done
 from state.rejections import Code, Rejection
 from state.room import seat_of
 from state.store import Loaded
-from tests.contract.nodes import ROOM, Watcher, join, node, open_room, until, watch
+from tests.contract.nodes import ROOM, ServerFactory, Watcher, join, node, open_room, until, watch
 
 Nodes = tuple[Kernel, Kernel]
 ANN, BEN = Actor("ann"), Actor("ben")
 
 
 @pytest.fixture
-async def nodes(server_url: str) -> AsyncIterator[Nodes]:
-    async with node(server_url, "one") as one, node(server_url, "two") as two:
+async def nodes(make_server: ServerFactory) -> AsyncIterator[Nodes]:
+    async with node(make_server, "one") as one, node(make_server, "two") as two:
         yield one, two
 
 
