@@ -23,6 +23,7 @@ from api import migrations
 from api.app import Api, Ports, build_api
 from api.catalog import seed
 from api.ledger.database import pool_options
+from realtime import collector
 from realtime.assembly import GatewayPart, build_gateway
 from realtime.development import SAMPLE_ROOM, Development
 from realtime.documents.asyncapi import asyncapi
@@ -70,6 +71,7 @@ async def serve(
         try:
             await lifecycle.start()
             await runner.setup()
+            collector.settle()
             engines = [gateway.sockets.eio]
             await FrontSite(runner, listeners.plain, engines).start()
             if secure := listeners.secure:
