@@ -28,7 +28,7 @@ RECEIVE_BYTES = 2048
 _INFO = struct.Struct("=i4s4s")
 
 
-class SharedCertificate(dtls.RTCCertificate):  # type: ignore[misc]
+class SharedCertificate(dtls.RTCCertificate):
     """One context for all users: making one costs more than the handshake."""
 
     _context: Any = None
