@@ -33,6 +33,7 @@ from state.audience import Audience
 from state.directory import Directory
 from state.ids import new_id
 from state.inbox import Inbox
+from state.ports import CommandService
 from state.rooms import Rooms
 from state.settings import Api as ApiSettings
 from state.settings import Auth
@@ -66,6 +67,7 @@ class Ports(Struct, frozen=True):
     directory: Directory
     inbox: Inbox
     server: BoardServer
+    media: CommandService | None = None
 
 
 class Source(Struct, frozen=True):
@@ -181,7 +183,11 @@ def build_ledger(
 def all_routes(ports: Ports, tokens: TokenHandlers, ledger: Ledger, source: Source) -> list[Route]:
     """The whole table."""
     rooms = RoomHandlers(
-        rooms=ports.rooms, audience=ports.audience, directory=ports.directory, new_room_id=source.new_id
+        rooms=ports.rooms,
+        audience=ports.audience,
+        directory=ports.directory,
+        new_room_id=source.new_id,
+        media=ports.media,
     )
     money = MoneyHandlers(
         gifts=ledger.gifts,

@@ -87,8 +87,8 @@ async def serve(
 def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple[Lifecycle, GatewayPart]:
     """All parts in the order of their starting, and all routes."""
     kernel = build_kernel(node.settings.redis.url, node.settings)
-    api = _api(node, kernel)
     media = build_media(node.settings, kernel, keyring(node.settings), node.settings.node.host)
+    api = _api(node, kernel, media.service)
     services: dict[str, CommandService] = dict.fromkeys(("gift", "wallet", "rank"), api.service)
     services["rtc"] = media.service
     gateway = _gateway(node, kernel, own_url, services)
@@ -148,13 +148,13 @@ def _gateway(node: Node, kernel: Kernel, own_url: str, services: Mapping[str, Co
     return gateway
 
 
-def _api(node: Node, kernel: Kernel) -> Api:
+def _api(node: Node, kernel: Kernel, media: CommandService) -> Api:
     return build_api(
         settings=node.settings.api,
         auth=node.settings.auth,
         keyring=keyring(node.settings),
         pool=node.database,
-        ports=Ports(kernel.rooms, kernel.audience, kernel.directory, kernel.inbox, kernel.server),
+        ports=Ports(kernel.rooms, kernel.audience, kernel.directory, kernel.inbox, kernel.server, media),
         node_id=kernel.node,
         prefix=node.settings.redis.prefix,
         url=node.url,

@@ -21,6 +21,7 @@ from sfu.connections import ClientTransport, MediaConsumer, MediaProducer
 from sfu.dtls import BadFingerprint
 from sfu.engine import ConsumerSpec, ProducerSpec
 from sfu.figures import transport_figures
+from sfu.recording import Forwards
 from sfu.rtp import LEVEL_URI, MID_URI
 from sfu.sessions import OfferPeer, Refused, Rooms, Session, Turn, new_ssrc
 from sfu.stage import Stage
@@ -54,6 +55,8 @@ RtcCommand = (
     | commands.RtcRestartIce
     | commands.RtcStats
     | commands.RtcOffer
+    | commands.RtcForward
+    | commands.RtcStopForward
 )
 
 
@@ -63,6 +66,7 @@ class Desk:
     def __init__(self, switchboard: Switchboard, rooms: Rooms) -> None:
         self._switchboard, self._rooms, self._engine = switchboard, rooms, switchboard.engine
         self.sessions: dict[tuple[str, str], Session] = {}
+        self.forwards = Forwards(self._engine, switchboard.sock.family)
         self._closing: set[asyncio.Task[None]] = set()
         handlers: dict[type, Callable[[Turn, Any], Awaitable[dict[str, Any]]]] = {
             commands.RtcCapabilities: self._capabilities,
@@ -78,6 +82,8 @@ class Desk:
             commands.RtcRestartIce: self._restart_ice,
             commands.RtcStats: self._stats,
             commands.RtcOffer: self._offer,
+            commands.RtcForward: self._forward,
+            commands.RtcStopForward: self._stop_forward,
         }
         self._handlers = handlers
 
@@ -210,6 +216,7 @@ class Desk:
         producer = MediaProducer(secrets.token_hex(16), handle, session.user_id, parameters, transport)
         transport.producers[producer.id] = producer
         stage.add_producer(producer)
+        self.forwards.voice_came(session.room_id, producer)
         self._rooms.told_producer(producer, session.room_id, added=True)
         return producer
 
@@ -403,6 +410,24 @@ class Desk:
     async def _stats(self, turn: Turn, _command: Any) -> dict[str, Any]:
         return {"transports": [transport_figures(self._engine, t) for t in turn.session.transports.values()]}
 
+    async def _forward(self, turn: Turn, command: commands.RtcForward) -> dict[str, Any]:
+        if not turn.caller.user.system:
+            raise Refused(Code.FORBIDDEN)
+        forward = self.forwards.start(turn.stage, command.user_id, command.port)
+        if forward is None:
+            raise Refused(Code.RATE_LIMITED, "too many forwards")
+        return {"forward_id": forward.id, "ssrc": forward.ssrc, "payload_type": ortc.OPUS_PAYLOAD_TYPE}
+
+    async def _stop_forward(self, turn: Turn, command: commands.RtcStopForward) -> dict[str, Any]:
+        if not turn.caller.user.system:
+            raise Refused(Code.FORBIDDEN)
+        if not self.forwards.stop(turn.session.room_id, command.forward_id):
+            raise Refused(Code.RTC_NOT_FOUND, "no such forward")
+        return {}
+
+    def rooms_in_use(self) -> set[str]:
+        return {room_id for room_id, _ in self.sessions} | self.forwards.rooms()
+
     def connection_closed(self, caller: Caller, now: bool = False) -> None:
         """Its transports wait for a while for the user's next connection, unless they end now."""
         session = self.sessions.get((caller.room_id, caller.user.user_id))
@@ -426,6 +451,7 @@ class Desk:
             self.end(transport, reason)
 
     def end_room(self, room_id: str, reason: str) -> None:
+        self.forwards.stop_room(room_id)
         for room, user in list(self.sessions):
             if room == room_id:
                 self.end_user(room, user, reason)

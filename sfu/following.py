@@ -18,7 +18,7 @@ from sfu.engine import Engine, Handle
 from sfu.messages import TELL, Tell
 from sfu.sessions import Rooms
 from sfu.stage import Stage
-from state.events import ModUserBanned, ModUserKicked, Recorded, RoomClosed
+from state.events import MemberBatch, MemberLeft, ModUserBanned, ModUserKicked, Recorded, RoomClosed
 from state.following import Followers, RoomView
 from state.ids import node_of
 from state.lossy import LossyLane
@@ -30,6 +30,7 @@ log = structlog.get_logger("sfu.rooms")
 OUTBOX = 20_000
 """Messages to clients that wait for Redis; what comes on top is dropped: all are of the lossy kind."""
 IDLE_SECONDS = 30.0
+LEFT = "left"
 
 
 @dataclass(slots=True)
@@ -48,8 +49,18 @@ class Followed:
             event = recorded.event
             if isinstance(event, (ModUserKicked, ModUserBanned)):
                 self.owner.on_out(self.stage.room_id, event.user_id)
+            elif isinstance(event, MemberLeft):
+                self._gone(event.user_id, event.reason)
+            elif isinstance(event, MemberBatch):
+                for departure in event.left:
+                    self._gone(departure.user_id, departure.reason)
             elif isinstance(event, RoomClosed):
                 self.owner.on_out(self.stage.room_id, None)
+
+    def _gone(self, user_id: str, reason: str) -> None:
+        """Who left on purpose hears no more; who was only cut off comes back to its transports."""
+        if reason == LEFT:
+            self.owner.on_out(self.stage.room_id, user_id)
 
     def on_reset(self, view: RoomView) -> None:
         self.on_events(view, [])
@@ -103,6 +114,10 @@ class FollowedRooms(Rooms):
     def stage(self, room_id: str) -> Stage | None:
         followed = self._rooms.get(room_id)
         return followed.stage if followed else None
+
+    def followed(self, room_id: str) -> Followed | None:
+        """An open room, as it hears of its events."""
+        return self._rooms.get(room_id)
 
     def is_seated(self, room_id: str, user_id: str) -> bool:
         followed = self._rooms.get(room_id)

@@ -163,7 +163,7 @@ class Worker:
             now = time.monotonic()
             self.desk.expire(now)
             try:
-                await self.rooms.close_idle({room for room, _ in self.desk.sessions})
+                await self.rooms.close_idle(self.desk.rooms_in_use())
                 if now - kept_at > KEEP_ROOMS_SECONDS:
                     kept_at = now
                     for room_id in self.rooms.ids():

@@ -42,6 +42,7 @@ from state.media_commands import RtcCloseProducer as RtcCloseProducer
 from state.media_commands import RtcConnectTransport as RtcConnectTransport
 from state.media_commands import RtcConsume as RtcConsume
 from state.media_commands import RtcCreateTransport as RtcCreateTransport
+from state.media_commands import RtcForward as RtcForward
 from state.media_commands import RtcOffer as RtcOffer
 from state.media_commands import RtcPauseConsumer as RtcPauseConsumer
 from state.media_commands import RtcProduce as RtcProduce
@@ -49,8 +50,9 @@ from state.media_commands import RtcProducers as RtcProducers
 from state.media_commands import RtcRestartIce as RtcRestartIce
 from state.media_commands import RtcResumeConsumer as RtcResumeConsumer
 from state.media_commands import RtcStats as RtcStats
+from state.media_commands import RtcStopForward as RtcStopForward
 
-# --- The connection ---------------------------------------------------------------------------------------
+# --- The connection --------------------------------------------------------------------------------------
 
 
 class SysTime(Base, frozen=True, tag="sys:time"):
@@ -65,7 +67,7 @@ class SysRefreshToken(Base, frozen=True, tag="sys:refresh_token"):
     token: Token
 
 
-# --- The room ---------------------------------------------------------------------------------------------
+# --- The room -------------------------------------------------------------------------------------------
 
 
 class RoomJoin(Base, frozen=True, tag="room:join"):
@@ -124,7 +126,7 @@ class RoomMembers(Base, frozen=True, tag="room:members"):
     limit: Annotated[int, Meta(ge=1, le=limits.MEMBERS_PAGE_MAX)] = limits.MEMBERS_PAGE_MAX
 
 
-# --- Seats ------------------------------------------------------------------------------------------------
+# --- Seats ----------------------------------------------------------------------------------------------
 
 
 class SeatTake(Base, frozen=True, tag="seat:take"):
@@ -221,7 +223,7 @@ class SeatMute(Base, frozen=True, tag="seat:mute"):
     muted: bool
 
 
-# --- Mics -------------------------------------------------------------------------------------------------
+# --- Mics -----------------------------------------------------------------------------------------------
 
 
 class MicSet(Base, frozen=True, tag="mic:set"):
@@ -244,7 +246,7 @@ class MicAskUnmute(Base, frozen=True, tag="mic:ask_unmute"):
     user_id: Identifier
 
 
-# --- Chat -------------------------------------------------------------------------------------------------
+# --- Chat -----------------------------------------------------------------------------------------------
 
 
 class ChatSend(Base, frozen=True, tag="chat:send"):
@@ -269,7 +271,7 @@ class ChatHistory(Base, frozen=True, tag="chat:history"):
     limit: Annotated[int, Meta(ge=1, le=limits.CHAT_PAGE_MAX)] = limits.CHAT_SNAPSHOT
 
 
-# --- Moderation -------------------------------------------------------------------------------------------
+# --- Moderation -----------------------------------------------------------------------------------------
 
 
 class ModSetRole(Base, frozen=True, tag="mod:set_role"):
@@ -322,7 +324,7 @@ class ModReport(Base, frozen=True, tag="mod:report"):
     message_id: Identifier | None = None
 
 
-# --- Gifts, wallets, boards (answered by the money service) -------------------------------------------------
+# --- Gifts, wallets, boards (answered by the money service) ---------------------------------------------
 
 
 class GiftCatalog(Base, frozen=True, tag="gift:catalog"):
@@ -407,10 +409,12 @@ Command = (
     | RtcRestartIce
     | RtcStats
     | RtcOffer
+    | RtcForward
+    | RtcStopForward
 )
 
 
-# --- What the server asks of itself -------------------------------------------------------------------------
+# --- What the server asks of itself ---------------------------------------------------------------------
 
 
 class ExpireDue(Base, frozen=True, tag="internal:expire_due"):

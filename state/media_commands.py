@@ -91,3 +91,16 @@ class RtcOffer(Base, frozen=True, tag="rtc:offer"):
     """One SDP offer for everything: a mic and any number of slots."""
 
     sdp: Sdp
+
+
+class RtcForward(Base, frozen=True, tag="rtc:forward"):
+    """Sends a user's voice as plain RTP to a port of the media worker's machine. For services only."""
+
+    user_id: Identifier
+    port: Annotated[int, Meta(ge=1024, le=65_535)]
+
+
+class RtcStopForward(Base, frozen=True, tag="rtc:stop_forward"):
+    """Ends a forward. For services only."""
+
+    forward_id: Identifier

@@ -17,14 +17,17 @@ from state.commands import RoomClose, RoomUpdate
 from state.directory import Directory
 from state.events import Settings
 from state.identity import SYSTEM, Actor
+from state.ports import Caller, CommandService
 from state.rejections import Code, Rejection
 from state.room import Room
 from state.rooms import Rooms
 from state.wire import decode_command, encode_event
 
-# Commands of the room itself. Those of a connection (join, leave, sync) need one; money and media have ways
-# of their own.
-PERFORMABLE: Final = re.compile(r"(room:(update|close|transfer)|(seat|mic|chat|mod):[a-z_]+)")
+# Commands of the room itself, and recording. Those of a connection (join, leave, sync) need one; money and
+# the rest of media have ways of their own.
+PERFORMABLE: Final = re.compile(
+    r"(room:(update|close|transfer)|(seat|mic|chat|mod):[a-z_]+|rtc:(stop_)?forward)"
+)
 
 
 class RoomHandlers:
@@ -37,11 +40,13 @@ class RoomHandlers:
         audience: Audience,
         directory: Directory,
         new_room_id: Callable[[], str],
+        media: CommandService | None = None,
     ) -> None:
         self._rooms = rooms
         self._audience = audience
         self._directory = directory
         self._new_room_id = new_room_id
+        self._media = media
 
     async def create(self, call: Call) -> Reply | Rejection:
         """POST /v1/rooms"""
@@ -113,7 +118,10 @@ class RoomHandlers:
         if isinstance(command, Rejection):
             return command
         actor = SYSTEM if call.body.as_user is None else await self._user(room_id, call.body.as_user)
-        answer = await self._rooms.perform(room_id, actor, command)
+        if name.startswith("rtc:") and self._media is not None:
+            answer = await self._media.perform(Caller("service", actor, room_id), command)
+        else:
+            answer = await self._rooms.perform(room_id, actor, command)
         return (
             answer
             if isinstance(answer, Rejection)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from sfu import rtp
 from sfu.worker import Worker
 from state import commands
-from state.media_commands import RtcCapabilities, RtcCreateTransport, RtcProduce, RtcStats
-from state.ports import Done
+from state.events import MemberLeft, Recorded
+from state.identity import SYSTEM
+from state.media_commands import (
+    RtcCapabilities,
+    RtcCreateTransport,
+    RtcForward,
+    RtcProduce,
+    RtcStats,
+    RtcStopForward,
+)
+from state.ports import Caller, Done
 from state.rejections import Code, Rejection, Unavailable
 from tests.sfu.node import MediaNode, settings, until
 
@@ -162,3 +174,49 @@ async def test_a_killed_worker_costs_less_than_five_seconds(redis_url: str) -> N
         assert time.monotonic() - started < 5
     finally:
         await node.close()
+
+
+async def test_a_voice_is_forwarded_to_a_recording_tool(node: MediaNode) -> None:
+    """It follows the user: the stream goes on when the voice comes back on another transport."""
+    tool = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    tool.bind(("127.0.0.1", 0))
+    tool.setblocking(False)
+    loop = asyncio.get_running_loop()
+    forward = RtcForward("ada", tool.getsockname()[1])
+    refused = await node.ask(node.caller("ada"), forward)
+    assert isinstance(refused, Rejection)
+    assert refused.code == Code.FORBIDDEN
+    service = Caller("service", SYSTEM, "room")
+    made = await node.ask(service, forward)
+    assert isinstance(made, Done)
+    await node.seat("ada")
+    packets: list[rtp.Packet] = []
+    for _ in range(2):
+        caller = node.caller("ada")
+        peer = await node.join("ada", caller, slots=0)
+        for _ in range(10):
+            packet = rtp.parse(await asyncio.wait_for(loop.sock_recv(tool, 2048), 5))
+            if packet is not None and packet.payload_type == made.data["payload_type"]:
+                packets.append(packet)
+        await node.service.hang_up(caller)
+        await peer.close()
+    assert {packet.ssrc for packet in packets} == {made.data["ssrc"]}
+    steps = [(b.sequence - a.sequence) & 0xFFFF for a, b in itertools.pairwise(packets)]
+    assert max(steps) < 100
+    assert isinstance(await node.ask(service, RtcStopForward(made.data["forward_id"])), Done)
+    again = await node.ask(service, RtcStopForward(made.data["forward_id"]))
+    assert isinstance(again, Rejection)
+    tool.close()
+
+
+async def test_who_leaves_the_room_hears_no_more(node: MediaNode) -> None:
+    await node.join("ada", slots=1, mic=False)
+    worker = node.workers[0][0]
+    assert len(worker.switchboard.transports) == 1
+    followed = worker.rooms.followed("room")
+    assert followed is not None
+    event = Recorded("epoch", 1, 1, None, MemberLeft("ada", "disconnected"))
+    followed.on_events(followed.view, [event])
+    assert len(worker.switchboard.transports) == 1
+    followed.on_events(followed.view, [Recorded("epoch", 2, 1, None, MemberLeft("ada", "left"))])
+    await until(lambda: not worker.switchboard.transports, "the transport stays")
