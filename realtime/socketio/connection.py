@@ -51,9 +51,8 @@ class Peer:
                 return client
         return None
 
-    def write(self, frames: Frames) -> None:
+    def write(self, wire: bytes) -> None:
         """After what the rooms owe this client, so that the order of sending is the order of arrival."""
-        wire = frames.wire(self.packed)
         for group in self.groups:
             if group.busy:
                 wire = group.owed(self.session, self.packed) + wire
@@ -86,17 +85,17 @@ class Connection:
         return self.phase == GONE or self.peer.session.closed
 
     def send(self, frames: Frames) -> None:
-        self.peer.write(frames)
+        self.peer.write(frames.wire(self.peer.packed))
 
     def lossy(self, frames: Frames) -> None:
         """As `send`, but dropped when the client is behind."""
         if self.peer.session.healthy:
-            self.peer.write(frames)
+            self.send(frames)
 
     def acknowledge(self, ack_id: int | None, reply: object) -> None:
-        """Answer a command; no effect without an id."""
+        """Answer a command of the main namespace; no effect without an id."""
         if ack_id is not None:
-            self.peer.write(outgoing.acknowledge(ack_id, [reply], self.namespace))
+            self.peer.write(outgoing.reply_wire(ack_id, reply, self.peer.packed))
 
     def close(self, reason: str, *, resumable: bool) -> None:
         """Resumable: the transport just ends and clients come back by themselves; else DISCONNECT is sent."""
@@ -105,5 +104,5 @@ class Connection:
             session.close(reason, RESTART)
             return
         if self.phase == CONNECTED:
-            self.peer.write(outgoing.disconnect(self.namespace))
+            self.send(outgoing.disconnect(self.namespace))
         session.finish(reason)

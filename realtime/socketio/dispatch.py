@@ -150,7 +150,7 @@ class Dispatcher:
             peer.refusals += 1
             if peer.refusals > REFUSALS:
                 raise BadPacket("too many namespaces")
-            peer.write(outgoing.refuse(INVALID_NAMESPACE, namespace))
+            peer.write(outgoing.refuse(INVALID_NAMESPACE, namespace).wire(peer.packed))
             return None
         client = Connection(peer, self.engine.new_sid(), namespace, application)
         peer.clients = (*peer.clients, client)

@@ -97,3 +97,12 @@ def disconnect(namespace: str = "/") -> Frames:
 
 def acknowledge(ack_id: int, arguments: list[Any], namespace: str = "/", *, binary: bool = False) -> Frames:
     return Frames.packet(ACK, arguments, namespace, ack_id, binary=binary)
+
+
+def reply_wire(ack_id: int, reply: object, packed: bool) -> bytes:
+    """The frame that answers one command of the main namespace; nobody else gets it, so it is built at
+    once."""
+    if packed:
+        fields = {"type": ACK, "nsp": "/", "data": (reply,), "id": ack_id}
+        return framing.frame(framing.BINARY, _pack.encode(fields))
+    return framing.frame(framing.TEXT, b"43%d[%b]" % (ack_id, _json.encode(reply)))

@@ -51,11 +51,22 @@ class Inbound:
         if unused:
             raise BadPacket("attachment not used")
         self.kind -= BINARY_OFFSET
-        _check_payload(self)
+        _checked(self)
         return True
 
 
 def decode_text(text: str, limits: Limits) -> Inbound:
+    start = text.find("[")
+    if text[:1] == "2" and 0 < start <= ACK_ID_DIGITS + 1:
+        digits = text[1:start]
+        if not digits or (digits.isascii() and digits.isdecimal()):
+            # nearly all packets: an event of the main namespace, nothing but its ack id before the payload
+            ack_id = int(digits) if digits else None
+            return _checked(Inbound(EVENT, "/", ack_id, _payload(text[start:], limits.depth)))
+    return _decode_any(text, limits)
+
+
+def _decode_any(text: str, limits: Limits) -> Inbound:
     head = _HEAD.match(text)
     if head is None:
         raise BadPacket("bad packet type")
@@ -70,8 +81,8 @@ def decode_text(text: str, limits: Limits) -> Inbound:
     ack_id = int(head[4]) if head[4] else None
     packet = Inbound(kind, namespace, ack_id, _payload(text[head.end() :], limits.depth), missing)
     if not missing:
-        _check_payload(packet)
-    elif type(packet.data) is not list:
+        return _checked(packet)
+    if type(packet.data) is not list:
         raise BadPacket("bad payload")
     return packet
 
@@ -103,12 +114,10 @@ def decode_pack(blob: bytes, limits: Limits) -> Inbound:
     if ack_id is not None and (type(ack_id) is not int or not 0 <= ack_id <= LARGEST_ACK_ID):
         raise BadPacket("bad ack id")
     data = _check_values(fields.get("data"), limits.depth)
-    packet = Inbound(kind, namespace.partition("?")[0], ack_id, data)
-    _check_payload(packet)
-    return packet
+    return _checked(Inbound(kind, namespace.partition("?")[0], ack_id, data))
 
 
-def _check_payload(packet: Inbound) -> None:
+def _checked(packet: Inbound) -> Inbound:
     kind, data = packet.kind, packet.data
     if kind == EVENT:
         good = type(data) is list and bool(data) and type(data[0]) is str and data[0] not in RESERVED
@@ -120,6 +129,7 @@ def _check_payload(packet: Inbound) -> None:
         good = kind == DISCONNECT and data is None and packet.ack_id is None
     if not good:
         raise BadPacket("bad payload")
+    return packet
 
 
 def _check_values(value: Any, depth: int) -> Any:

@@ -95,4 +95,4 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio has
         if session is not None:
             kind = pkt.packet_type - BINARY_OFFSET if pkt.packet_type > CONNECT_ERROR else pkt.packet_type
             packet = Frames.packet(kind, pkt.data, pkt.namespace or "/", pkt.id, binary=True)
-            session.consumer.write(packet)
+            session.consumer.write(packet.wire(session.consumer.packed))
