@@ -1,6 +1,7 @@
 """The `Server` port over a real Valkey or Redis >= 7.0, single or cluster."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from importlib import resources
@@ -84,6 +85,8 @@ class SingleServer(Server):
 
     async def open(self) -> None:
         self._node.start()
+        with contextlib.suppress(Unavailable):
+            await self._node.connection()
 
     async def close(self) -> None:
         await self._node.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 
 from realtime.embedded import binaries
+from realtime.embedded.child import die_with_parent
 
 _READY_SECONDS = 20.0
 
@@ -83,6 +84,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509
             )
         await_true(self._answers, f"{self._program.name} answers")
         return self
