@@ -1,12 +1,14 @@
 -- ledger.send_gifts: writes a batch of gifts in one call and answers each of them.
 --
--- The order of work decides its correctness under READ COMMITTED:
---   1. accounts that are missing are made, then all accounts concerned are locked in the order of their ids
---      (no deadlocks between batches);
---   2. only then are the keys looked up: whoever committed the same key before held the sender's row, so a
---      statement that starts after the lock sees it;
+-- The order of work decides its correctness under READ COMMITTED, and how much two batches can do side by side:
+--   1. the transactions are written, in the order of their keys; a key that exists is left alone, and one that
+--      another batch is writing is waited for. Who got its row in is alone with its key from here on;
+--   2. accounts that are missing are made, and all accounts concerned are locked in the order of their ids. So
+--      locks are taken as keys first, accounts second, each in one order: batches can not block each other in a
+--      circle, and nobody waits for an account while rows are written that need none;
 --   3. gifts a sender cannot afford are refused in order: a dear gift is refused, a cheaper later one may pass;
---   4. one statement writes what is left. Balances before and after come from a running sum per account.
+--      their transactions are taken away again, before anybody could see them;
+--   4. one statement moves the accounts. Balances before and after come from a running sum per account.
 -- Nothing here is decided per gift by a caller: prices come in from the catalog, shares are computed below.
 --
 -- Arguments (arrays of equal length, one element per gift; keys of one sender are distinct in a batch):
@@ -119,10 +121,35 @@ DECLARE
     accounts bigint[];
     opening_balances bigint[];
     opening_versions bigint[];
-    known integer[];
+    -- Whether this call decides the gift; else an earlier one has.
+    answered boolean[];
     refused record;
 BEGIN
-    -- 1. Find the accounts, make what is missing, lock in order.
+    -- 1. Write what is new.
+    WITH fresh AS (
+        INSERT INTO ledger.transactions (transaction_id, kind, owner_id, idempotency_key, fingerprint, at_ms,
+            amount, room_id, gift_id, price, quantity, recipients, wealth_xp, charm_xp)
+        SELECT id, 'gift', sender, key, fingerprint, at_ms, price * quantity * cardinality(r.users), room, gift,
+            price, quantity, r.users, wealth, charm
+        FROM unnest(ids, senders, keys, fingerprints, rooms, gifts, prices, quantities, recipients, wealths,
+            charms) AS g (id, sender, key, fingerprint, room, gift, price, quantity, joined, wealth, charm)
+        CROSS JOIN LATERAL (SELECT string_to_array(g.joined, ',') AS users) AS r
+        ORDER BY sender, key
+        ON CONFLICT (owner_id, idempotency_key, kind) DO NOTHING
+        RETURNING transaction_id, amount
+    )
+    SELECT array_agg(f.amount ORDER BY g.position)
+    INTO costs
+    FROM unnest(ids) WITH ORDINALITY AS g (id, position)
+    LEFT JOIN fresh AS f ON f.transaction_id = g.id;
+
+    answered := ARRAY(SELECT u.cost IS NOT NULL FROM unnest(costs) AS u (cost));
+
+    INSERT INTO ledger.outbox (transaction_id, at_ms, detail)
+    SELECT id, at_ms, detail FROM unnest(ids, details, costs) AS g (id, detail, cost)
+    WHERE cost IS NOT NULL;
+
+    -- 2. Find the accounts, make what is missing, lock in order.
     LOOP
         WITH people AS MATERIALIZED (
             SELECT p.user_id,
@@ -170,23 +197,10 @@ BEGIN
         FOR NO KEY UPDATE
     ) AS a;
 
-    -- 2. What is known already; its cost becomes null so that nothing below counts it.
-    SELECT array_agg(g.position::integer)
-    INTO known
-    FROM unnest(senders, keys) WITH ORDINALITY AS g (sender, key, position)
-    WHERE (
-        SELECT true FROM ledger.transactions AS t
-        WHERE t.owner_id = g.sender AND t.idempotency_key = g.key AND t.kind = 'gift'
-    );
-
     -- 3. What can be paid.
-    SELECT array_agg(a.balance ORDER BY g.position),
-        array_agg(CASE WHEN g.position::integer = ANY (known) THEN NULL
-            ELSE g.price * g.quantity * (1 + length(g.joined) - length(replace(g.joined, ',', ''))) END
-            ORDER BY g.position)
-    INTO balances, costs
-    FROM unnest(payers, prices, quantities, recipients) WITH ORDINALITY
-        AS g (payer, price, quantity, joined, position)
+    SELECT array_agg(a.balance ORDER BY g.position)
+    INTO balances
+    FROM unnest(payers) WITH ORDINALITY AS g (payer, position)
     LEFT JOIN unnest(accounts, opening_balances) AS a (account, balance) ON a.account = g.payer;
 
     FOR refused IN SELECT * FROM ledger.unaffordable(payers, costs, balances) LOOP
@@ -196,10 +210,12 @@ BEGIN
         total_cost := costs[answered_position];
         balance := refused.available;
         costs[answered_position] := NULL;
+        DELETE FROM ledger.transactions AS t WHERE t.transaction_id = ids[answered_position];
+        DELETE FROM ledger.outbox AS o WHERE o.transaction_id = ids[answered_position];
         RETURN NEXT;
     END LOOP;
 
-    -- 4. Write.
+    -- 4. Move.
     RETURN QUERY
     WITH parts AS MATERIALIZED (
         SELECT p.position, ids[p.position] AS id, p.account, p.agency, c.commission,
@@ -252,33 +268,22 @@ BEGIN
             FROM legs GROUP BY account
         ) AS s
         WHERE a.account_id = s.account AND a.account_id = ANY (accounts)
-    ), booked AS (
-        INSERT INTO ledger.transactions (transaction_id, kind, owner_id, idempotency_key, fingerprint, at_ms,
-            amount, room_id, gift_id, price, quantity, recipients, wealth_xp, charm_xp)
-        SELECT id, 'gift', sender, key, fingerprint, at_ms, cost, room, gift, price, quantity,
-            string_to_array(joined, ','), wealth, charm
-        FROM unnest(ids, senders, keys, fingerprints, rooms, gifts, prices, quantities, recipients, wealths,
-            charms, costs)
-            AS g (id, sender, key, fingerprint, room, gift, price, quantity, joined, wealth, charm, cost)
-        WHERE cost IS NOT NULL
-    ), queued AS (
-        INSERT INTO ledger.outbox (transaction_id, at_ms, detail)
-        SELECT id, at_ms, detail
-        FROM unnest(ids, details, costs) AS g (id, detail, cost)
-        WHERE cost IS NOT NULL
     )
     SELECT m.position, 'accepted', m.id, -m.amount, m.balance
     FROM moves AS m
     WHERE m.number = 1;
 
-    IF known IS NULL THEN
+    -- Whose transaction was not written by us, and who was not refused above: its key was known.
+    IF (SELECT bool_and(a.is_answered) FROM unnest(answered) AS a (is_answered)) THEN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT k.position, CASE WHEN t.fingerprint = fingerprints[k.position] THEN 'replayed' ELSE 'mismatch' END,
+    SELECT k.position::integer,
+        CASE WHEN t.fingerprint = fingerprints[k.position] THEN 'replayed' ELSE 'mismatch' END,
         t.transaction_id, t.amount, e.balance_after
-    FROM unnest(known) AS k (position)
+    FROM unnest(answered) WITH ORDINALITY AS k (is_answered, position)
     JOIN ledger.transactions AS t
         ON t.owner_id = senders[k.position] AND t.idempotency_key = keys[k.position] AND t.kind = 'gift'
-    JOIN ledger.entries AS e ON e.transaction_id = t.transaction_id AND e.account_id = payers[k.position];
+    JOIN ledger.entries AS e ON e.transaction_id = t.transaction_id AND e.account_id = payers[k.position]
+    WHERE NOT k.is_answered;
 END $$;
