@@ -32,6 +32,9 @@ from state.tokens import Claims, verify
 from state.transitions import is_banned
 
 SID_BYTES = 15
+# Connections that are accepted at a time. Of a crowd each waits for its turn here and then quickly goes
+# through; all at once, each would wait for all others at every step, and the server's answers would be late.
+AT_ONCE = 128
 CATCH_UP_SECONDS = 2.0  # how long a returning client waits for this node to see what it has seen
 CATCH_UP_ROUNDS = 5  # events keep coming while we read; each round leaves fewer
 
@@ -67,6 +70,7 @@ class Doorway:
         self._channels = channels
         self._letters = letters
         self._replaced = replaced
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def connect(
         self, connection: Connection, auth: dict[str, Any], recovery: Recovery | None
@@ -76,7 +80,8 @@ class Doorway:
             return turned_away(claims)
         user = self._arrive(claims.user_id)
         try:
-            answer = await self._admit(connection, claims, user, recovery)
+            async with self._turn:
+                answer = await self._admit(connection, claims, user, recovery)
         except Unavailable:
             if recovery is not None:
                 connection.close("unavailable", resumable=True)  # it will try again by itself
@@ -104,8 +109,6 @@ class Doorway:
         self, connection: Connection, claims: Claims, user: User, recovery: Recovery | None
     ) -> Accept | Rejection:
         channel = await self._channels.open(claims.room_id)
-        if channel is not None and channel.is_stale(asyncio.get_running_loop().time()):
-            raise Unavailable("the room has not been confirmed for too long")
         refusal = self._refusal(channel, claims)
         if refusal is not None:
             return refusal

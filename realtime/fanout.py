@@ -44,7 +44,6 @@ from state.following import RoomView
 from state.room import Room, is_admin, role_of
 from state.wire import encode_event, encode_fields, passed_over
 
-FRESH_SECONDS = 2.5  # a silent room is confirmed about once a second
 RING_EVENTS = 256  # frames kept for replay per room; older ones are read back from the room's stream
 
 
@@ -137,10 +136,6 @@ class Channel:
         session.set_joined(False)
         self._exact.pop(session, None)
         self.group.remove(session.connection)
-
-    def is_stale(self, now: float) -> bool:
-        """Whether the copy may miss a ban or a kick of the last seconds: nobody is let in by it then."""
-        return self.view is None or now - self.view.confirmed_at > FRESH_SECONDS
 
     def members(self) -> list[Session]:
         return [session for own in self.sessions.values() for session in own.values() if session.joined]

@@ -67,6 +67,8 @@ class Gateway:
         self._doorway = Doorway(parts, self.channels, self.letters, self.end_anywhere)
         self._membership = Membership(parts, self.channels, self._doorway, self.answer)
         self._unsaved: set[Session] = set()
+        self._services = tuple(dict.fromkeys(parts.services.values()))
+        self._complained_ms = 0
 
     def _make_channel(self, room_id: str) -> Channel:
         scope = self.parts.admission.room(self.parts.now_ms())
@@ -118,28 +120,25 @@ class Gateway:
             channel.detach(session)
         parts = self.parts
         parts.sessions.remove(session)
-        comes_back = session.ended is None and resumable(reason)
-        self.parts.background.spawn(
-            parts.records.release(session.record) if comes_back else self._forget(session)
-        )
-        if session.member_of is not None:
-            self.parts.background.spawn(self._end_membership(session, session.member_of))
+        background = parts.background
+        background.spawn(self._farewell(session, comes_back=session.ended is None and resumable(reason)))
         if parts.sessions.forget_if_gone(session.user):
-            self.parts.background.spawn(self.letters.unfollow(session.user))
-        for service in set(parts.services.values()):
-            self.parts.background.spawn(service.connection_closed(session.caller()))
+            background.spawn(self.letters.unfollow(session.user))
         return None
 
-    async def _forget(self, session: Session) -> None:
-        if session.ended not in SILENT:  # a resumed session lives on, elsewhere
-            await self.parts.records.forget(session.record)
-
-    async def _end_membership(self, session: Session, room_id: str) -> None:
-        audience, ended = self.parts.kernel.audience, session.ended
-        if ended in FREES_THE_SEAT:
-            await audience.leave(room_id, session.connection_id, ended or "left")
-        else:
-            await audience.drop(room_id, session.connection_id)
+    async def _farewell(self, session: Session, *, comes_back: bool) -> None:
+        """What others are to know of the end of a session."""
+        audience, records, ended = self.parts.kernel.audience, self.parts.records, session.ended
+        if session.member_of is not None and ended in FREES_THE_SEAT:
+            await audience.leave(session.member_of, session.connection_id, ended or "left")
+        elif session.member_of is not None:
+            await audience.drop(session.member_of, session.connection_id)
+        for service in self._services:
+            await service.connection_closed(session.caller())
+        if comes_back:
+            await records.release(session.record)
+        elif ended not in SILENT:  # a resumed session lives on, elsewhere
+            await records.forget(session.record)
 
     # -- commands ------------------------------------------------------------------------------------------
 
@@ -187,7 +186,7 @@ class Gateway:
                     return
                 answer = await self._answer(session, name, command)
         except Unavailable as failure:
-            logger.warning("%s: %s", name, failure)
+            self._complain(name, failure)
             answer = unavailable()
         except Exception:
             logger.exception("%s failed", name)
@@ -233,6 +232,13 @@ class Gateway:
     def _same_seat(self, session: Session, claims: Claims) -> bool:
         named = (claims.user_id, claims.room_id, claims.device_id)
         return named == (session.user_id, session.room_id, session.device_id)
+
+    def _complain(self, name: str, failure: Unavailable) -> None:
+        """Once a second at most: when a server is away, every command of every client says so."""
+        now_ms = self.parts.now_ms()
+        if now_ms - self._complained_ms >= 1000:
+            self._complained_ms = now_ms
+            logger.warning("%s: %s", name, failure)
 
     def answer(self, session: Session, ack_id: int | None, reply: Reply) -> None:
         self.parts.tap.ack(session.connection.sid, ack_id, reply)

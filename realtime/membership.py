@@ -15,7 +15,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from realtime.channels import Channels
-from realtime.doorway import CATCH_UP_SECONDS, Doorway
+from realtime.doorway import AT_ONCE, CATCH_UP_SECONDS, Doorway
 from realtime.fanout import Channel, Sent, excluded_by, sent_of
 from realtime.parts import Parts
 from realtime.positions import Mark, marked, room_position
@@ -52,12 +52,14 @@ class Membership:
         self._channels = channels
         self._doorway = doorway
         self._answer = answer
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     # -- join ----------------------------------------------------------------------------------------------
 
     async def join(self, session: Session, command: RoomJoin, ack_id: int | None) -> None:
         """Answers by itself: the answer and the first live event must not be parted."""
-        refusal = await self._join(session, command, ack_id)
+        async with self._turn:
+            refusal = await self._join(session, command, ack_id)
         if refusal is not None:
             self._answer(session, ack_id, refused(refusal))
 
@@ -69,8 +71,6 @@ class Membership:
         channel = await self._channel(session)
         if channel is None or channel.view is None:
             return Rejection(Code.ROOM_NOT_FOUND)
-        if channel.is_stale(asyncio.get_running_loop().time()):
-            raise Unavailable("the room has not been confirmed for too long")
         refusal = await self._enter(session, channel, command)
         if refusal is not None or session.channel is not channel:
             return refusal or NOT_IN_ROOM

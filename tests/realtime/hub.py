@@ -37,10 +37,6 @@ class View:
         self.chat: tuple[Message, ...] = ()
 
     @property
-    def confirmed_at(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    @property
     def epoch(self) -> str:
         return self.room.epoch
 
