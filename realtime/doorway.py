@@ -210,17 +210,20 @@ class Doorway:
         if not record.joined:
             return Missed([], 0, letters)
         await channel.reached(place.seq, CATCH_UP_SECONDS)
-        events = await self._events(channel, place.epoch, place.seq)
-        if events is None or any(excluded_by(sent.recorded.event, session.user_id) for sent in events):
+        events = await self._events(channel, session.user_id, place)
+        if events is None:
             return None
         return Missed(events, events[-1].recorded.seq if events else place.seq, letters)
 
-    async def _events(self, channel: Channel, epoch: str, seq: int) -> list[Sent] | None:
-        at_hand = channel.since(epoch, seq)
+    async def _events(self, channel: Channel, user_id: str, place: Place) -> list[Sent] | None:
+        """The room's events after a place; None when they are gone, or when they put the user out."""
+        at_hand = channel.since(place.epoch, place.seq)
         if at_hand is not None:
-            return at_hand
-        recorded = await self._rooms.events_since(channel.room_id, epoch, seq)
-        if recorded is None or channel.view is None or channel.view.epoch != epoch:
+            return None if channel.excluded_since(user_id, place.seq) else at_hand
+        recorded = await self._rooms.events_since(channel.room_id, place.epoch, place.seq)
+        if recorded is None or channel.view is None or channel.view.epoch != place.epoch:
+            return None
+        if any(excluded_by(one.event, user_id) for one in recorded):
             return None
         room = channel.view.room
         return [sent_of(room, one) for one in recorded if one.seq <= room.seq]
@@ -246,6 +249,8 @@ class Doorway:
             seq, letters = missed.seq, missed.letters
             seen = letters[-1].position if letters else place.inbox
             late = channel.since(place.epoch, seq) if record.joined else []
+            if record.joined and channel.excluded_since(session.user_id, seq):
+                return None
             if late is not None and order(session.user.inbox_position) <= order(seen):
                 return self._settle_in(session, channel, record, place, [*missed.events, *late], letters)
             more = await self._missed(session, channel, record, Place(place.epoch, seq, seen))

@@ -101,6 +101,8 @@ class Channel:
         self._endings = endings
         self._tap = tap
         self._ring: deque[Sent] = deque(maxlen=RING_EVENTS)
+        # who was put out by which event of the ring; None is everybody
+        self._exclusions: deque[tuple[int, str | None]] = deque(maxlen=RING_EVENTS)
         self._exact: dict[Session, str] = {}
         self._token_admins: set[str] = set()
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
@@ -177,7 +179,7 @@ class Channel:
                 self._send_to_few(sent, sent.concerned)
             if self._exact:
                 self._send_exactly(sent)
-            self._obey(recorded.event)
+            self._obey(recorded)
         figures.passed_on(len(events), len(self.group) + len(self._exact))
         if self._awaited:
             self._wake()
@@ -185,6 +187,7 @@ class Channel:
     def on_reset(self, view: RoomView) -> None:
         self.view = view
         self._ring.clear()
+        self._exclusions.clear()
         self._wake()
         for session in self.members():
             self._endings.replaced_snapshot(self, session)
@@ -217,19 +220,25 @@ class Channel:
         for session, inbox in self._exact.items():
             session.connection.send(exactly(self._shown(session, sent), inbox))
 
-    def _obey(self, event: Event) -> None:
+    def _obey(self, recorded: Recorded) -> None:
         """The room's own decisions on who may stay, carried out on every node as the event passes."""
-        match event:
-            case ModUserKicked() | ModUserBanned():
-                reason = "kicked" if isinstance(event, ModUserKicked) else "banned"
-                for session in list(self.sessions.get(event.user_id, {}).values()):
+        match recorded.event:
+            case ModUserKicked(user_id=user_id) | ModUserBanned(user_id=user_id):
+                self._exclusions.append((recorded.seq, user_id))
+                reason = "kicked" if isinstance(recorded.event, ModUserKicked) else "banned"
+                for session in list(self.sessions.get(user_id, {}).values()):
                     if session.joined or reason == "banned":
                         self._endings.end(session, reason)
             case RoomClosed():
+                self._exclusions.append((recorded.seq, None))
                 for session in [one for own in self.sessions.values() for one in own.values()]:
                     self._endings.end(session, "room_closed")
             case _:
                 pass
+
+    def excluded_since(self, user_id: str, seq: int) -> bool:
+        """Whether the user's membership was ended by an event after `seq` that is still at hand."""
+        return any(at > seq and whom in (None, user_id) for at, whom in self._exclusions)
 
     # -- exact positions -----------------------------------------------------------------------------------
 
@@ -280,7 +289,7 @@ class Channel:
 
     def shown(self, session: Session, events: Iterable[Sent]) -> list[Frames]:
         """The frames of past events as this session may see them now."""
-        return [self._shown(session, sent) for sent in events]
+        return [sent.frames if sent.concerned is None else self._shown(session, sent) for sent in events]
 
     def _shown(self, session: Session, sent: Sent) -> Frames:
         if sent.concerned is None or self.may_see(session, sent.concerned):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from realtime.channels import Channels
 from realtime.doorway import AT_ONCE, CATCH_UP_SECONDS, Doorway
-from realtime.fanout import Channel, Sent, excluded_by, sent_of
+from realtime.fanout import Channel, Sent, sent_of
 from realtime.parts import Parts
 from realtime.positions import Mark, marked, room_position
 from realtime.replies import Reply, accepted, refused
@@ -158,7 +158,7 @@ class Membership:
         if session.ended is not None or session.connection.closed:
             return NOT_IN_ROOM
         since = channel.since(epoch, seq)
-        if since is None or any(excluded_by(sent.recorded.event, session.user_id) for sent in since):
+        if since is None or channel.excluded_since(session.user_id, seq):
             return Rejection(Code.UNAVAILABLE, "the room has just changed; join again", 100)
         self._answer(session, ack_id, accepted(data))
         if not session.joined:
