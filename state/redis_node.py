@@ -19,6 +19,7 @@ from state.rejections import Unavailable
 from state.server import Listener, ServerError
 
 _CHECK_S: Final = 0.05
+_PATIENCE: Final = 4  # times as long, for a server whose answers we had no time to read
 _RETRY_S_MIN: Final = 0.05
 _RETRY_S_MAX: Final = 0.5
 _CHANNELS_PER_CALL: Final = 512
@@ -96,9 +97,14 @@ class Link:
             await self._watch(self.connection)
 
     async def _watch(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
         while not connection.lost.done():
+            before = loop.time()
             await asyncio.wait((connection.lost,), timeout=_CHECK_S)
-            if connection.oldest_wait() > self._timing.call_seconds:
+            # A loop that was held up has not yet read what came meanwhile: that is not the server's delay.
+            held_up = loop.time() - before > 2 * _CHECK_S
+            patience = _PATIENCE if held_up else 1
+            if connection.oldest_wait() > patience * self._timing.call_seconds:
                 connection.abort()
 
 
