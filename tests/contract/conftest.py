@@ -10,8 +10,9 @@ from state.kernel import real_environment
 from state.redis_client import build_server
 from state.server import Server
 from tests.contract.nodes import ServerFactory
-from tests.contract.servers import ClusterProcesses, ServerProcess, redis_70
+from tests.contract.servers import ClusterProcesses, ServerProcess
 from tests.model.server import ModelProcess, ModelServer
+from tests.tools import redis_server
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,7 @@ def cluster() -> Iterator[ClusterProcesses]:
 
 @pytest.fixture(scope="session")
 def old_redis() -> Iterator[ServerProcess]:
-    server = ServerProcess(redis_70())
+    server = ServerProcess(redis_server())
     try:
         yield server.start()
     finally:

@@ -44,17 +44,6 @@ def await_true(condition: Callable[[], bool], what: str, seconds: float = _READY
         time.sleep(0.02)
 
 
-def redis_70() -> Path:
-    """The oldest server we promise to work with, as Debian packages it."""
-    found = shutil.which("redis-server")
-    if found is None:
-        subprocess.run(["apt-get", "install", "-y", "-q", "redis-server"], check=True, capture_output=True)
-        found = shutil.which("redis-server")
-    if found is None:
-        raise RuntimeError("no redis-server (7.0) here, and apt-get could not install it")
-    return Path(found)
-
-
 class ServerProcess:
     """One server on a TCP port of this machine, with a directory of its own."""
 

@@ -12,7 +12,7 @@ from tests.tidy.sources import FOLDERS, ROOT, python_files, tracked_files, tree
 
 # Where people read: the command line, load test reports.
 MAY_PRINT = ("realtime/cli/", "loadtests/")
-LOCK_FILES = ("requirements.lock", "requirements-dev.lock", "package-lock.json")
+LOCK_FILES = ("requirements.lock", "requirements-dev.lock", "nodejs.lock", "package-lock.json")
 
 
 def _swallows(handler: ast.ExceptHandler) -> bool:
