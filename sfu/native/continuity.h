@@ -44,7 +44,7 @@ struct replay_window {
     bool started;
 };
 
-/* The index that RFC 3711 section 3.3.1 guesses; false when it would lie before the stream's start. */
+/* The index that RFC 3711 section 3.3.1 guesses; false when the stream's indexes are used up. */
 bool replay_guess(const struct replay_window *window, uint16_t sequence, uint64_t *index);
 bool replay_is_fresh(const struct replay_window *window, uint64_t index);
 void replay_mark(struct replay_window *window, uint64_t index); /* only after authentication */
