@@ -14,7 +14,7 @@ FIGURES = {
 } | {
     "memory_node_bytes": 10_000.0,
     "base_node_bytes": 100 * 2**20,
-    "native_packets_per_cpu_second": 300_000.0,
+    "native_600": 300_000.0,
 }
 PLATFORM = Platform(
     users=6000,

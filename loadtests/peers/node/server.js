@@ -31,7 +31,10 @@ const options = {
   ...(parserName === 'msgpack' ? { parser: messagePack.default ?? messagePack } : {}),
 };
 if (process.env.REDIS_URL) {
-  const publisher = createClient({ url: process.env.REDIS_URL });
+  const url = process.env.REDIS_URL;
+  // A Unix socket has no URL form in this client.
+  const publisher = createClient(url.startsWith('unix://')
+    ? { socket: { path: url.slice('unix://'.length).split('?')[0] } } : { url });
   const subscriber = publisher.duplicate();
   await Promise.all([publisher.connect(), subscriber.connect()]);
   options.adapter = createAdapter(publisher, subscriber);
