@@ -29,14 +29,27 @@ from state.ports import Done as Done
 from state.recovery import Recovery
 from state.rejections import Code, Rejection, Unavailable
 from state.room import Room, message_shown, seats_of, snapshot
-from state.store import Change, Committed, Fenced, Known, Loaded, Lost, Missing, Remembered, RoomStore, Stale
+from state.store import (
+    Change,
+    Committed,
+    Fenced,
+    Known,
+    Loaded,
+    Lost,
+    Missing,
+    Remembered,
+    RoomStore,
+    Stale,
+    Wait,
+)
 from state.transitions import QUERIES, Decision, Facts, decide, evolve, target_of
 
 _log = logging.getLogger(__name__)
 _IDLE_MAILBOXES_MAX: Final = 10_000
 _ID_BYTES: Final = 10
-_WAY_COMMITS: Final = 3
-_WAY_S_MAX: Final = 0.02
+_TURN_FROM: Final = 3  # so often too late, and a node asks to be the next
+_TURN_MS: Final = 50
+_WAIT_MS: Final = 3
 _FORGETTABLE: Final = frozenset({"later"})
 
 MemberOf = Callable[[str, str], Awaitable[Profile | None]]
@@ -236,7 +249,9 @@ class Rooms:
 
     async def _commit(self, room_id: str, mailbox: Mailbox, batch: list[Pending]) -> None:
         base: Room | None = self._newest(room_id, mailbox)
-        for attempt in range(1, limits.ATTEMPTS_MAX + 1):
+        deadline = asyncio.get_running_loop().time() + limits.COMMIT_DEADLINE_S
+        late = 0
+        while late < limits.ATTEMPTS_MAX and asyncio.get_running_loop().time() < deadline:
             if not self._fence.is_held():
                 raise Unavailable("the node's lease is not certain")
             if base is None:
@@ -246,20 +261,20 @@ class Rooms:
                         self._settle(mailbox, pending, loaded)
                     return
                 base = loaded
-            change, answers = self._fold(base, batch)
-            started = asyncio.get_running_loop().time()
+            change, answers = self._fold(base, batch, late)
             outcome = await self._store.commit(change)
             self.attempts += 1
             if isinstance(outcome, Committed):
                 mailbox.base = change.after
-                self._count(len(batch), attempt)
+                self._count(len(batch), late + 1)
                 for pending, answer in zip(batch, answers, strict=True):
                     self._settle(mailbox, pending, answer)
-                if outcome.contended:
-                    await self._give_way(asyncio.get_running_loop().time() - started)
                 return
             if isinstance(outcome, Stale):
-                base = outcome.room
+                base, late = outcome.room, late + 1
+            elif isinstance(outcome, Wait):
+                await asyncio.sleep(min(outcome.milliseconds, _WAIT_MS) / 1000)
+                base = self._newest(room_id, mailbox) or base
             elif isinstance(outcome, Known):
                 batch = self._answer_known(mailbox, batch, outcome.answers)
                 if not batch:
@@ -269,17 +284,13 @@ class Rooms:
                 base = None
         raise Unavailable("the room is too busy")
 
-    async def _give_way(self, commit_seconds: float) -> None:
-        """Whoever just won knows the newest copy first and would win again: let those who wait go before."""
-        await asyncio.sleep(min(_WAY_S_MAX, _WAY_COMMITS * commit_seconds))
-
     def _count(self, commands: int, attempts: int) -> None:
         self.commits += 1
         self.performed += commands
         if self.attempts_of_commits is not None:
             self.attempts_of_commits.append(attempts)
 
-    def _fold(self, base: Room, batch: list[Pending]) -> tuple[Change, list[Answer]]:
+    def _fold(self, base: Room, batch: list[Pending], late: int = 0) -> tuple[Change, list[Answer]]:
         room, now = base, self._now_ms()
         events: list[Recorded] = []
         answers: list[Answer] = []
@@ -301,7 +312,8 @@ class Rooms:
                 key = self._store.keys.command(base.room_id, pending.actor.user_id, pending.command_id)
                 lasting = isinstance(answer, Done) or answer.code.retry not in _FORGETTABLE
                 remembered.append(Remembered(key, answer if lasting else None))
-        change = Change(base, room, events, remembered, self._fence.node, self._fence.token)
+        turn_ms = _TURN_MS if late >= _TURN_FROM else 0
+        change = Change(base, room, events, remembered, self._fence.node, self._fence.token, turn_ms)
         return change, answers
 
     def _answer_known(

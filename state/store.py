@@ -64,9 +64,13 @@ class Known(Struct, frozen=True):
 
 
 class Committed(Struct, frozen=True):
-    """It is done. `contended`: another node was too late and tries again."""
+    """It is done."""
 
-    contended: bool = False
+
+class Wait(Struct, frozen=True):
+    """It is the turn of a node that was too late too often; for so long at most."""
+
+    milliseconds: int
 
 
 class Reset(Struct, frozen=True):
@@ -97,9 +101,10 @@ class Change(Struct, frozen=True):
     remembered: list[Remembered]
     node: str = ""
     token: int = 0
+    turn_ms: int = 0  # a wish: whoever was too late often is the next
 
 
-CommitOutcome = Committed | Known | Stale | Missing | Lost | Fenced
+CommitOutcome = Committed | Wait | Known | Stale | Missing | Lost | Fenced
 _answer_decoder: Final[msgspec.msgpack.Decoder[tuple[Literal["y", "n"], msgspec.Raw]]] = (
     msgspec.msgpack.Decoder(tuple[Literal["y", "n"], msgspec.Raw])
 )
@@ -154,12 +159,14 @@ class RoomStore:
         reply = await self.server.script("commit", names, self._commit_arguments(change))
         match reply[0]:
             case b"ok":
-                return Committed(bool(reply[1]))
+                return Committed()
             case b"stale":
                 return Stale(decode_room(reply[3], reply[1].decode(), reply[2]))
             case b"known":
                 pairs = zip(reply[1::2], reply[2::2], strict=True)
                 return Known({index - 1: decode_answer(answer) for index, answer in pairs})
+            case b"wait":
+                return Wait(reply[1])
             case b"fenced":
                 return Fenced()
             case b"missing":
@@ -190,6 +197,7 @@ class RoomStore:
             limits.COMMAND_MEMORY_MS,
             0 if after.closed_reason is None else CLOSED_KEPT_MS,
             limits.STREAM_KEPT_MS,
+            change.turn_ms,
             len(entries) // 2,
             *entries,
             len(forgotten),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -133,6 +134,27 @@ async def test_a_hot_room_on_two_nodes(nodes: Nodes) -> None:
     texts = [event.text for event in watchers[0].seen(e.ChatMessage)]
     assert sorted(texts) == sorted(sent)
     assert [recorded.seq for recorded in watchers[0].events] == list(range(1, room.seq + 1))
+
+
+async def test_a_busy_room_starves_no_node(make_server: ServerFactory) -> None:
+    """Whoever came too late a few times is the next: no commit is tried more often than that."""
+    async with AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(node(make_server, f"n{number}")) for number in range(6)]
+        await open_room(crowd[0])
+
+        async def write(kernel: Kernel, number: int) -> None:
+            for turn in range(8):
+                answer = await kernel.rooms.perform(ROOM, Actor(f"u{number}"), ChatSend(text=str(turn)))
+                assert isinstance(answer, Done)
+
+        for kernel in crowd:
+            kernel.rooms.attempts_of_commits = []
+        await asyncio.gather(*(write(kernel, n) for n in range(10) for kernel in crowd))
+        room = await crowd[0].rooms.load(ROOM)
+        assert room is not None
+        assert room.seq == 6 * 10 * 8
+        tries = [tried for kernel in crowd for tried in kernel.rooms.attempts_of_commits or ()]
+        assert max(tries) <= 12
 
 
 async def test_events_since_a_position(nodes: Nodes) -> None:
