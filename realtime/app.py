@@ -51,6 +51,8 @@ BODY_BYTES_MAXIMUM = 1024 * 1024
 CONNECT_SECONDS = 5.0
 # Long polls and downloads that outlive the drain are cut after this.
 SHUTDOWN_SECONDS = 1.0
+# An HTTP connection that asks nothing, or dribbles its next request, is closed after this.
+IDLE_SECONDS = 75.0
 
 
 async def serve(
@@ -66,7 +68,11 @@ async def serve(
     async with _connected(settings, listeners.plain, is_development) as node:
         lifecycle, gateway = _compose(node, served_url(settings.node.host, listeners.plain), servers)
         runner = web.AppRunner(
-            node.web, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
+            node.web,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            keepalive_timeout=IDLE_SECONDS,
         )
         try:
             await lifecycle.start()

@@ -32,27 +32,29 @@ class Front:
         self.engines = {engine.path: engine for engine in engines}
         self.limits: Limits = engines[0].limits
         self.wheel: Wheel = engines[0].wheel
-        self.waiting: dict[str, int] = {}  # connections by address whose first head is incomplete
+        self._gate = engines[0].gate
+        self._held: dict[str, int] = {}  # connections by address that are not, or not yet, WebSockets
 
     def enter(self, address: str) -> bool:
-        count = self.waiting.get(address, 0)
-        if 0 < self.limits.connections_per_address <= count:
+        limit = self.limits.plain_connections_per_address
+        count = self._held.get(address, 0)
+        if 0 < limit <= count and not (self._gate is not None and self._gate.is_exempt(address)):
             return False
-        self.waiting[address] = count + 1
+        self._held[address] = count + 1
         return True
 
     def leave(self, address: str) -> None:
-        count = self.waiting[address] - 1
+        count = self._held[address] - 1
         if count:
-            self.waiting[address] = count
+            self._held[address] = count
         else:
-            del self.waiting[address]
+            del self._held[address]
 
 
 class Doorway(asyncio.Protocol):
-    """One connection until its first head is complete."""
+    """One connection: until its first head is complete, and before aiohttp's protocol after that."""
 
-    __slots__ = ("_address", "_data", "_entered", "_front", "_transport", "slot")
+    __slots__ = ("_address", "_data", "_entered", "_front", "_http", "_transport", "slot")
 
     def __init__(self, front: Front) -> None:
         self._front = front
@@ -60,6 +62,7 @@ class Doorway(asyncio.Protocol):
         self._address = ""
         self._entered = False
         self._transport: asyncio.Transport | None = None
+        self._http: asyncio.Protocol | None = None
         self.slot = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,18 +80,35 @@ class Doorway(asyncio.Protocol):
             self._transport.abort()
         return None
 
-    def connection_lost(self, _error: Exception | None) -> None:
-        self._done()
+    def connection_lost(self, error: Exception | None) -> None:
+        http = self._http
+        self.released()
+        if http is not None:
+            http.connection_lost(error)
 
-    def _done(self) -> None:
-        """The connection is no longer ours."""
-        self._transport = None
+    def released(self) -> None:
+        """The connection has ended, or belongs to a WebSocket now."""
+        self._transport = self._http = None
+        self._front.wheel.discard(self)
         if self._entered:
             self._entered = False
             self._front.leave(self._address)
-            self._front.wheel.discard(self)
+
+    def pause_writing(self) -> None:
+        if self._http is not None:
+            self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._http is not None:
+            self._http.resume_writing()
+
+    def eof_received(self) -> bool | None:
+        return self._http.eof_received() if self._http is not None else None
 
     def data_received(self, data: bytes) -> None:
+        if self._http is not None:
+            self._http.data_received(data)
+            return
         data = self._data = self._data + data if self._data else data
         end = data.find(b"\r\n\r\n")
         limit = self._front.limits.head_bytes
@@ -115,18 +135,17 @@ class Doorway(asyncio.Protocol):
             engine.accept_socket(parse_query(target), key, version, environ, transport, data[end + 4 :])
         except Refused:
             return False
-        self._done()
+        self.released()
         return True
 
     def _to_http(self) -> None:
-        transport, data = self._transport, self._data
-        self._done()
+        transport, data, self._data = self._transport, self._data, b""
         if transport is None:
             return
-        http = self._front.make_http()
-        transport.set_protocol(http)
-        http.connection_made(transport)
-        http.data_received(data)
+        self._front.wheel.discard(self)
+        self._http = self._front.make_http()
+        self._http.connection_made(transport)
+        self._http.data_received(data)
 
 
 def parse_head(head: bytes) -> tuple[str, Mapping[str, str]] | None:
@@ -183,5 +202,9 @@ class FrontSite(web.BaseSite):
         assert server is not None
         front = Front(self._engines, cast("Callable[[], asyncio.Protocol]", server))
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Doorway(front), sock=self._sock, ssl=self._ssl_context, backlog=self._backlog
+            lambda: Doorway(front),
+            sock=self._sock,
+            ssl=self._ssl_context,
+            ssl_handshake_timeout=front.limits.head_seconds if self._ssl_context is not None else None,
+            backlog=self._backlog,
         )

@@ -42,5 +42,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     held_packets: int = 1024
     # open connections of one client address; 0 means no bound
     connections_per_address: int = 256
+    # open connections of one client address that are no WebSockets: REST, polling, heads that dribble; 0: no
+    # bound
+    plain_connections_per_address: int = 64
     # unanswered acks we asked of one client
     open_acks: int = 256

@@ -8,7 +8,7 @@ passes everything on and notes the end of the connection.
 import asyncio
 import binascii
 from base64 import b64decode
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from aiohttp import web
 
@@ -67,9 +67,10 @@ async def answer_poll(session: Session, request: web.Request) -> bytes:
 
 async def while_connected(poll: "asyncio.Future[T]", request: web.Request) -> T:
     """The result of the future, which is cancelled when the client goes first."""
-    transport, protocol = request.transport, request.protocol
+    transport = request.transport
     if transport is None:
         raise asyncio.CancelledError
+    protocol = cast("asyncio.Protocol", transport.get_protocol())
     transport.set_protocol(Watch(protocol, poll))
     try:
         return await poll

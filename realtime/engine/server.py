@@ -50,6 +50,7 @@ class Gate(Protocol):
 
     def open(self, address: str) -> bool: ...
     def close(self, address: str) -> None: ...
+    def is_exempt(self, address: str) -> bool: ...
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no types
@@ -224,7 +225,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no typ
         key, version = request.headers.get("Sec-WebSocket-Key"), request.headers.get("Sec-WebSocket-Version")
         # bytes that came with the request wait in a private place of aiohttp's protocol
         tail = getattr(protocol, "_message_tail", b"")
+        holder = transport.get_protocol()
         self.accept_socket(query, key, version, environ, transport, tail)
+        released = getattr(holder, "released", None)  # the front's doorway, when there is one
+        if released is not None:
+            released()
         protocol.transport = None
         protocol.connection_lost(None)
         return Detached()

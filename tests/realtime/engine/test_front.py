@@ -21,9 +21,11 @@ HEAD = (
 
 
 @contextlib.asynccontextmanager
-async def served(origins: object = "*", **limits: Any) -> AsyncIterator[tuple[Engine, int]]:
+async def served(origins: object = "*", gate: Any = None, **limits: Any) -> AsyncIterator[tuple[Engine, int]]:
     quiet = {"connect_timeout_seconds": 0.0, "connections_per_address": 0}
     engine = Engine(limits=Limits(**{**quiet, **limits}), cors_allowed_origins=origins)
+
+    engine.gate = gate
 
     async def echo(sid: str, data: str) -> None:
         await engine.send(sid, data)
@@ -139,15 +141,48 @@ async def test_slow_heads_are_cut(start: str) -> None:
         await ends(reader)
 
 
-async def test_unfinished_heads_of_one_address_are_bounded() -> None:
-    async with served(connections_per_address=3) as (_, port), contextlib.AsyncExitStack() as stack:
+@pytest.mark.parametrize(
+    "request_line", ["", "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["heads", "idle"]
+)
+async def test_plain_connections_of_one_address_are_bounded(request_line: str) -> None:
+    """Unfinished heads and idle HTTP alike; a WebSocket is counted by itself, one way or the other."""
+    async with served(plain_connections_per_address=3) as (_, port), contextlib.AsyncExitStack() as stack:
+        for head in (HEAD, HEAD.replace("Upgrade: websocket", "Upgrade:  websocket\r\nX-A: 1\r\nX-a: 1")):
+            reader, writer = await stack.enter_async_context(dialled(port))
+            writer.write((head + "\r\n").encode())
+            assert (await answer(reader)).split()[1] == "101"
         waiting = [await stack.enter_async_context(dialled(port)) for _ in range(3)]
+        for reader, writer in waiting:
+            writer.write(request_line.encode())
+            if request_line:
+                assert await answer(reader) == "HTTP/1.1 200 OK"
         await asyncio.sleep(0.05)
         async with dialled(port) as (reader, _writer):
             await ends(reader)
         waiting[0][1].close()
         await asyncio.sleep(0.05)
         async with dialled(port) as (reader, writer):
+            writer.write(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await answer(reader) == "HTTP/1.1 200 OK"
+
+
+async def test_exempt_addresses_hold_as_many_as_they_want() -> None:
+    class Gate:
+        def open(self, address: str) -> bool:
+            return True
+
+        def close(self, address: str) -> None:
+            pass
+
+        def is_exempt(self, address: str) -> bool:
+            return address == "127.0.0.1"
+
+    async with (
+        served(gate=Gate(), plain_connections_per_address=1) as (_, port),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for _ in range(5):
+            reader, writer = await stack.enter_async_context(dialled(port))
             writer.write(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
             assert await answer(reader) == "HTTP/1.1 200 OK"
 
