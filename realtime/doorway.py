@@ -88,8 +88,7 @@ class Doorway:
             return turned_away(unavailable())
         finally:
             user.arriving -= 1
-            if self._sessions.forget_if_gone(user):
-                await self._letters.unfollow(user)
+            self._sessions.rest_if_gone(user, self._now_ms())
         return answer if isinstance(answer, Accept) else turned_away(answer)
 
     def claims(self, token: Any) -> Claims | Rejection:

@@ -122,8 +122,7 @@ class Gateway:
         parts.sessions.remove(session)
         background = parts.background
         background.spawn(self._farewell(session, comes_back=session.ended is None and resumable(reason)))
-        if parts.sessions.forget_if_gone(session.user):
-            background.spawn(self.letters.unfollow(session.user))
+        parts.sessions.rest_if_gone(session.user, parts.now_ms())
         return None
 
     async def _farewell(self, session: Session, *, comes_back: bool) -> None:
@@ -135,9 +134,7 @@ class Gateway:
             await audience.drop(session.member_of, session.connection_id)
         for service in self._services:
             await service.connection_closed(session.caller())
-        if comes_back:
-            await records.release(session.record)
-        elif ended not in SILENT:  # a resumed session lives on, elsewhere
+        if not comes_back and ended not in SILENT:  # a resumed session lives on, elsewhere
             await records.forget(session.record)
 
     # -- commands ------------------------------------------------------------------------------------------
@@ -309,6 +306,8 @@ class Gateway:
             else:
                 left_ms = session.expires_at_ms - now_ms
                 session.connection.send(Frames("sys:token_expiring", {"in_ms": left_ms}))
+        for user in self.parts.sessions.rested(now_ms):
+            self.parts.background.spawn(self.letters.unfollow(user))
         for channel in self.channels.all():
             channel.tell_stats(now_ms)
         await self.channels.close_idle(now_ms)

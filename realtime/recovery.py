@@ -6,8 +6,8 @@ this client knows, and bound to the user. Beside it stands its owner, the connec
 now. Whoever resumes puts itself there in the same round trip and learns whom it has replaced: of two rivals
 the later one wins, and the earlier one is closed, wherever it is.
 
-Both keys live under a lease that the owner's node refreshes; after a disconnect, orderly or not, they stay
-for the time a client may take to come back.
+Both keys live under a lease that the owner's node refreshes; after a disconnect, orderly or not, at least
+half of it is left, which is the time a client may take to come back.
 """
 
 from __future__ import annotations
@@ -110,23 +110,17 @@ class Records:
 
     async def keep(self, records: Iterable[Record]) -> None:
         """Refresh the leases of sessions that are connected here."""
-        await self._set_lease(records, 2 * self.lease_seconds)
-
-    async def release(self, record: Record) -> None:
-        """The client has gone and may come back within the lease."""
-        await self._set_lease((record,), self.lease_seconds)
+        commands: list[tuple[str, str, int]] = []
+        for record in records:
+            commands += [("EXPIRE", key, 2 * self.lease_seconds) for key in self._keys(record.private_id)]
+            if record.device_id is not None:
+                key = self._device_key(record.user_id, record.device_id)
+                commands.append(("EXPIRE", key, 2 * self.lease_seconds))
+        await self._quietly(commands)
 
     async def forget(self, record: Record) -> None:
         """The client left or was sent away: it may come back only as a new one."""
         await self._quietly([("DEL", key) for key in self._keys(record.private_id)])
-
-    async def _set_lease(self, records: Iterable[Record], seconds: int) -> None:
-        commands: list[tuple[str, str, int]] = []
-        for record in records:
-            commands += [("EXPIRE", key, seconds) for key in self._keys(record.private_id)]
-            if record.device_id is not None:
-                commands.append(("EXPIRE", self._device_key(record.user_id, record.device_id), seconds))
-        await self._quietly(commands)
 
     async def _quietly(self, commands: Sequence[tuple[str | int, ...]]) -> None:
         """For commands whose failure the leases make good."""

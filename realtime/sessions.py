@@ -2,7 +2,8 @@
 
 A session is one accepted connection with the identity its token gave it. Users are kept beside it, because
 limits, inboxes and replaced devices belong to the user, who may be here with a phone and a tablet at once.
-Everything is found, added and removed in constant time, however many rooms and members there are.
+Everything is found, added and removed in constant time, however many rooms and members there are. A user
+whose last connection went is kept for some seconds, with the subscription to its inbox: most come back.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from state.tokens import Claims
 
 if TYPE_CHECKING:
     from realtime.fanout import Channel
+
+
+REST_MS = 15_000
 
 
 class User:
@@ -124,6 +128,8 @@ class Sessions:
         # being accepted: not live yet, but they can be ended already
         self.arriving: dict[str, Session] = {}
         self.users: dict[str, User] = {}
+        # users without a session: since when, in the order of their going
+        self.resting: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self.by_connection)
@@ -141,9 +147,21 @@ class Sessions:
         self.by_connection.pop(session.connection_id, None)
         session.user.sessions.pop(session.connection_id, None)
 
-    def forget_if_gone(self, user: User) -> bool:
-        """True when nobody of this user is here any more."""
-        if user.sessions or user.arriving or self.users.get(user.user_id) is not user:
-            return False
-        del self.users[user.user_id]
-        return True
+    def rest_if_gone(self, user: User, now_ms: int) -> None:
+        """Nobody of this user is here; for a while it is kept as it is, since most come back at once."""
+        if not user.sessions and not user.arriving:
+            self.resting.pop(user.user_id, None)
+            self.resting[user.user_id] = now_ms
+
+    def rested(self, now_ms: int) -> list[User]:
+        """The users that stayed away; they are forgotten now."""
+        gone = []
+        for user_id, since_ms in list(self.resting.items()):
+            if now_ms - since_ms < REST_MS:
+                break
+            del self.resting[user_id]
+            user = self.users[user_id]
+            if not user.sessions and not user.arriving:
+                del self.users[user_id]
+                gone.append(user)
+        return gone

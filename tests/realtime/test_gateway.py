@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from realtime.sessions import REST_MS
 from tests.integration.clients import Clients
 from tests.realtime.hub import Hub
 from tests.realtime.served import Served, served, token
@@ -315,9 +316,13 @@ async def test_nothing_is_left_of_those_who_went(hub: Hub, node: Served, clients
         await client.close()
     parts = node.gateway.parts
     deadline = time.monotonic() + 5
-    while parts.sessions.by_connection or parts.sessions.users or parts.background:
+    while parts.sessions.by_connection or parts.background:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
+    assert len(parts.sessions.resting) == 5
+    for user in parts.sessions.rested(parts.now_ms() + REST_MS):
+        await node.gateway.letters.unfollow(user)
+    assert not parts.sessions.users
     channel = node.gateway.channels.get("lounge")
     assert not channel.sessions
     assert len(channel.group) == 0
