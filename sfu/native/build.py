@@ -8,6 +8,7 @@ in plain Python needs none of this.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -15,6 +16,7 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -69,9 +71,21 @@ def digest() -> str:
 
 def places() -> list[Path]:
     """Where the module may be, the preferred place first."""
-    name = f"_core-{digest()}.abi3.so"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [HERE / name, cache / "flylive" / name]
+    name = f"core-{digest()}.so"
+    found = [HERE / ".built" / name]
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        found.append(Path(cache) / "flylive" / name)
+    return found
+
+
+def is_trusted(path: Path) -> bool:
+    """Ours or root's, and nobody else may write it: what is loaded here runs with our rights."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def compile_sources(sources: Sequence[str | Path], output: Path, *flags: str) -> None:
@@ -92,12 +106,13 @@ def compile_sources(sources: Sequence[str | Path], output: Path, *flags: str) ->
             raise Unbuilt(f"the C compiler says: {error.stderr[-2000:]}") from error
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unbuilt(str(error)) from error
+        made.chmod(0o755)  # whatever the user's mask allows to others: see `is_trusted`
         made.replace(output)
 
 
 def build() -> Path:
     """Compiles the module, or finds that it is there already."""
-    found = next((place for place in places() if place.exists()), None)
+    found = next((place for place in places() if is_trusted(place)), None)
     if found is not None:
         return found
     if not sys.platform.startswith("linux"):
@@ -119,8 +134,8 @@ def build() -> Path:
         except OSError as error:
             reason = str(error)
             continue
-        for stale in place.parent.glob("_core-*.abi3.so"):
-            if stale != place and place.parent == HERE:
+        for stale in place.parent.glob("core-*.so"):
+            if stale != place and place.parent.parent == HERE:
                 stale.unlink(missing_ok=True)
         return place
     raise Unbuilt(reason)

@@ -47,6 +47,15 @@ def test_a_place_that_cannot_be_written_is_passed_over(
     assert build.build() == wanted
 
 
+def test_a_module_that_others_may_write_is_not_loaded(elsewhere: Path) -> None:
+    module = elsewhere / "module.so"
+    module.write_bytes(b"not ours")
+    module.chmod(0o666)
+    assert build.build() == module
+    assert module.read_bytes().startswith(b"\x7fELF")
+    assert build.is_trusted(module)
+
+
 def test_a_change_of_the_sources_changes_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in build.HERE.glob("*.[ch]"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
