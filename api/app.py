@@ -15,9 +15,11 @@ from msgspec import Struct
 from api.boards import Boards, BoardServer
 from api.catalog import Catalog
 from api.gifts import Gifts
+from api.ledger.auditor import Auditor
 from api.ledger.books import Books
 from api.ledger.database import Database
 from api.ledger.gifts import GiftWriter, shard_of
+from api.ledger.verification import Verification
 from api.outbox import Relay
 from api.rest.access import Doorkeeper, service_keys
 from api.rest.calls import Route
@@ -52,6 +54,8 @@ class Api(Struct, frozen=True):
     service: GiftService
     # The part that announces committed gifts.
     relay: Relay
+    # The part that checks the books now and then.
+    auditor: Auditor
     catalog: Catalog
     books: Books
     boards: Boards
@@ -142,6 +146,11 @@ def build_api(
             now_ms=source.now_ms,
         ),
         relay=ledger.relay,
+        auditor=Auditor(
+            ledger.database,
+            Verification(ledger.database, boards, now_ms=source.now_ms),
+            interval_seconds=settings.verify_seconds,
+        ),
         catalog=ledger.catalog,
         books=ledger.books,
         boards=boards,

@@ -98,7 +98,7 @@ def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple
     services: dict[str, CommandService] = dict.fromkeys(("gift", "wallet", "rank"), api.service)
     services["rtc"] = media.service
     gateway = _gateway(node, kernel, own_url, services)
-    parts = [*_watches(node, servers), RoomsPart(kernel), api.relay, media.part, gateway]
+    parts = [*_watches(node, servers), RoomsPart(kernel), api.relay, api.auditor, media.part, gateway]
     visitors = None
     if node.is_development:
         development = _development(node, kernel, api)

@@ -237,6 +237,9 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
     recipient_share_bps: Annotated[
         int, Meta(ge=0, le=10_000, description="What recipients get of a gift, in basis points.")
     ] = 5_000
+    verify_seconds: Annotated[
+        float, Meta(ge=0, le=30 * 86_400, description="How often the ledger is checked; 0: never.")
+    ] = 3600.0
     service_requests_per_second: Annotated[
         float, Meta(gt=0, le=1e6, description="Requests a service key may make, per node.")
     ] = 10_000.0
