@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 
@@ -146,7 +147,7 @@ class Switchboard:
         self.engine.close()
         self.sock.close()
 
-    # --- transports ----------------------------------------------------------------------------------------
+    # --- transports --------------------------------------------------------------------------------------
     def open_transport(self) -> ClientTransport:
         ice = IceSession(time.monotonic())
         transport = ClientTransport(self.engine, ice, self.certificate, self.pacer, self.send)
@@ -171,7 +172,7 @@ class Switchboard:
         elif stream := self._streams.get(address[1]):
             stream.send(data)
 
-    # --- datagrams -----------------------------------------------------------------------------------------
+    # --- datagrams ---------------------------------------------------------------------------------------
     def _readable(self) -> None:
         now = time.monotonic()
         for data, address in self.engine.drain(now):
@@ -222,7 +223,7 @@ class Switchboard:
         for stream in [s for s in self._streams.values() if s.is_idle(now)]:
             stream.drop()
 
-    # --- streams -------------------------------------------------------------------------------------------
+    # --- streams -----------------------------------------------------------------------------------------
     def admit(self, stream: Stream) -> int | None:
         """The number of a new connection; None when there are too many."""
         if len(self._streams) >= STREAMS:
@@ -251,13 +252,14 @@ class Stream(asyncio.Protocol):
         self._authenticated = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not checked by isinstance: the transports of uvloop are only duck-typed.
+        self._transport = cast(asyncio.Transport, transport)
         self._number = self._switchboard.admit(self)
-        if self._number is None:
-            transport.abort()
+        peer = transport.get_extra_info("peername")
+        if self._number is None or peer is None:
+            self.drop()
             return
-        host, port, *_ = transport.get_extra_info("peername")
+        host, port, *_ = peer
         self._seen = (host, port)
         sock = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):

@@ -38,8 +38,9 @@ const play = (track) => {
   return audio.play();
 };
 
-async function transport(device, direction) {
+async function transport(device, direction, protocol) {
   const options = await call('rtc:create_transport', { direction });
+  options.iceCandidates = options.iceCandidates.filter((one) => !protocol || one.protocol === protocol);
   const made = direction === 'send' ? device.createSendTransport(options) : device.createRecvTransport(options);
   made.on('connect', ({ dtlsParameters }, done, fail) =>
     call('rtc:connect_transport', { transport_id: made.id, dtlsParameters }).then(done, fail));
@@ -60,11 +61,11 @@ async function consume(device, receiver, what) {
   await play(consumer.track);
 }
 
-window.viaMediasoup = async ({ mic = true, slots = 0, nack = false } = {}) => {
+window.viaMediasoup = async ({ mic = true, slots = 0, nack = false, protocol } = {}) => {
   const device = new Device();
   const { router_rtp_capabilities: routerRtpCapabilities } = await call('rtc:capabilities');
   await device.load({ routerRtpCapabilities });
-  const receiver = await transport(device, 'recv');
+  const receiver = await transport(device, 'recv', protocol);
   state.transports = [receiver];
   if (slots) {
     for (let slot = 0; slot < slots; slot++) await consume(device, receiver, { slot });
@@ -76,7 +77,7 @@ window.viaMediasoup = async ({ mic = true, slots = 0, nack = false } = {}) => {
     for (const { producer_id } of producers) await consume(device, receiver, { producer_id });
   }
   if (mic) {
-    const sender = await transport(device, 'send');
+    const sender = await transport(device, 'send', protocol);
     state.transports.push(sender);
     const codecOptions = { opusFec: true, opusDtx: false, opusNack: nack };
     state.producer = await sender.produce({ track: await microphone(), codecOptions });

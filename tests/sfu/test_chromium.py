@@ -162,3 +162,13 @@ async def test_all_kinds_of_clients_are_in_one_room(studio: Studio) -> None:
     await asyncio.sleep(1.0)
     figures = await listener.figures()
     assert figures["lost"] == 0
+
+
+async def test_networks_without_udp_talk_by_tcp(studio: Studio) -> None:
+    ada = await studio.open("ada", "viaMediasoup", protocol="tcp")
+    bob = await studio.open("bob", "viaMediasoup", slots=2)
+    await both_hear(ada, bob)
+    stats = await ada.call("rtc:stats")
+    assert {transport["protocol"] for transport in stats["transports"]} == {"tcp"}
+    await ada.page.evaluate("state.restart()")
+    await both_hear(ada, bob)
