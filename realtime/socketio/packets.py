@@ -25,6 +25,12 @@ _decode_json = msgspec.json.Decoder().decode
 # type, attachment count, namespace, ack id; the rest is the payload
 _HEAD = re.compile(r"([0-6])(?:([0-9]{1,3})-)?(?:(/[^,]{0,63})(?:,|\Z))?([0-9]{0,15})", re.ASCII)
 
+# an escape in JSON: a high surrogate with its low one or without, a low one alone, or any other
+_ESCAPE = re.compile(
+    r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|u([dD][c-fC-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
 
 class Inbound:
     """One packet; `missing` attachments are still to come."""
@@ -93,10 +99,20 @@ def _payload(text: str, depth: int) -> Any:
     try:
         data = _decode_json(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
-        raise BadPacket("bad JSON") from error
+        whole = _ESCAPE.sub(_whole, text)
+        if whole == text:
+            raise BadPacket("bad JSON") from error
+        return _payload(whole, depth)
     if text.count("[") + text.count("{") > depth:
         _check_values(data, depth)
     return data
+
+
+def _whole(escape: re.Match[str]) -> str:
+    """Half an emoji, cut off by a text field of the client, becomes the replacement character: it is no
+    reason to cut off the client."""
+    is_half = (escape[1] and not escape[2]) or escape[3]
+    return "\\ufffd" if is_half else escape[0]
 
 
 def decode_pack(blob: bytes, limits: Limits) -> Inbound:

@@ -156,7 +156,9 @@ async function payloads(options) {
 }
 
 (async () => {
-  for (const [name, options] of Object.entries(variants)) {
+  const every = Object.entries(variants);
+  const chosen = version === '4.6' ? every.filter((_, index) => [0, 1, 4].includes(index)) : every;
+  for (const [name, options] of chosen) {
     await test(name + ': resumes with everything that was missed', () => resumes(options));
     await test(name + ': resumes without having seen an event', () => resumesWithoutAnEvent(options));
     await test(name + ': 300 commands are answered in order', () => answersInOrder(options));
