@@ -55,7 +55,7 @@ static void load_add(struct load *load, int64_t from_ns, int64_t to_ns, bool had
 
 static int64_t hold_ns(const struct engine *engine, const struct load *load)
 {
-    double weight = (load->share - 0.3) / 0.2, left = (double)engine->options.hold_ns - load->batch_ns;
+    double weight = (load->share - 0.6) / 0.2, left = (double)engine->options.hold_ns - load->batch_ns;
     if (!engine->segmentation || weight <= 0 || left <= 0)
         return 0;
     return (int64_t)(left * (weight < 1 ? weight : 1));
