@@ -12,11 +12,9 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
-from typing import Any
 
 import asyncpg
 import msgspec
-import redis.asyncio
 from aiohttp import web
 
 from api import migrations
@@ -37,6 +35,7 @@ from realtime.health import Health, LoopWatch
 from realtime.keys import keyring
 from realtime.listeners import Listeners
 from realtime.node import Lifecycle, Node, Part
+from realtime.requirements import CONNECT_SECONDS, refuse_old_postgres, refuse_unusable_redis
 from realtime.rooms_part import RoomsPart
 from realtime.tap import Tap, listeners_allowed, tap_routes
 from realtime.web.routes import Pages, web_routes
@@ -48,7 +47,6 @@ from state.settings import Settings
 Visitors = Callable[[str, str], Awaitable[str]]
 
 BODY_BYTES_MAXIMUM = 1024 * 1024
-CONNECT_SECONDS = 5.0
 # Long polls and downloads that outlive the drain are cut after this.
 SHUTDOWN_SECONDS = 1.0
 # An HTTP connection that asks nothing, or dribbles its next request, is closed after this.
@@ -108,7 +106,7 @@ def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple
     node.web.add_routes(web_routes(_pages(api, visitors)))
     node.web.add_routes(media.routes)
     node.web.add_subapp(api.prefix, api.rest)
-    node.web.add_routes(_health(node, lifecycle).routes())
+    node.web.add_routes(_health(node, kernel, lifecycle).routes())
     return lifecycle, gateway
 
 
@@ -190,9 +188,9 @@ def _pages(api: Api, visitors: Visitors | None) -> Pages:
     return Pages(documents, front=front, visitors=visitors)
 
 
-def _health(node: Node, lifecycle: Lifecycle) -> Health:
+def _health(node: Node, kernel: Kernel, lifecycle: Lifecycle) -> Health:
     async def valkey() -> str | None:
-        await node.redis.ping()
+        await kernel.server.execute("EXISTS", f"{node.settings.redis.prefix}:health")
         return None
 
     async def postgres() -> str | None:
@@ -209,22 +207,18 @@ async def _connected(
     settings: Settings, listener: socket.socket, is_development: bool
 ) -> AsyncIterator[Node]:
     """A node with its servers reached and their schema in place."""
-    client = await _redis(settings)
+    await refuse_unusable_redis(settings.redis)
+    database = await _database(settings)
     try:
-        database = await _database(settings)
-        try:
-            yield Node(
-                settings,
-                redis=client,
-                database=database,
-                web=web.Application(client_max_size=BODY_BYTES_MAXIMUM),
-                url=settings.node.public_url.rstrip("/") or served_url(settings.node.host, listener),
-                is_development=is_development,
-            )
-        finally:
-            database.terminate()
+        yield Node(
+            settings,
+            database=database,
+            web=web.Application(client_max_size=BODY_BYTES_MAXIMUM),
+            url=settings.node.public_url.rstrip("/") or served_url(settings.node.host, listener),
+            is_development=is_development,
+        )
     finally:
-        await client.aclose()
+        database.terminate()
 
 
 def served_url(host: str, listener: socket.socket) -> str:
@@ -232,16 +226,6 @@ def served_url(host: str, listener: socket.socket) -> str:
     port = listener.getsockname()[1]
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{name}:{port}"
-
-
-async def _redis(settings: Settings) -> Any:
-    client = redis.asyncio.Redis.from_url(settings.redis.url, socket_timeout=settings.redis.timeout_ms / 1000)
-    try:
-        await asyncio.wait_for(client.ping(), CONNECT_SECONDS)
-    except (OSError, TimeoutError, redis.RedisError) as error:
-        await client.aclose()
-        raise CannotStart(f"Valkey cannot be reached at redis.url: {error or 'no answer'}") from error
-    return client
 
 
 async def _database(settings: Settings) -> asyncpg.Pool:
@@ -256,6 +240,7 @@ async def migrated(settings: Settings) -> list[str]:
     with _database_refusals():
         connection = await asyncio.wait_for(asyncpg.connect(settings.database.url), CONNECT_SECONDS)
         try:
+            refuse_old_postgres(connection.get_server_version().major)
             applied = await migrations.apply(connection)
         finally:
             await connection.close(timeout=CONNECT_SECONDS)

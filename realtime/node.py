@@ -47,14 +47,12 @@ class Node:
         self,
         settings: Settings,
         *,
-        redis: Any,
         database: asyncpg.Pool,
         web: web.Application,
         url: str,
         is_development: bool,
     ) -> None:
         self.settings = settings
-        self.redis = redis
         self.database = database
         self.web = web
         # Under which clients reach this node (or the balancer before it), without a slash at the end.

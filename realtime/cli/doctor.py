@@ -23,10 +23,9 @@ from realtime.embedded import binaries
 from realtime.embedded.servers import EmbeddedServers
 from realtime.failures import EXIT_DONE, EXIT_FAILED, CannotStart
 from realtime.listeners import bound_socket
+from realtime.requirements import POSTGRES_MINIMUM, is_new_enough, plain_url
 from state.settings import Settings
 
-REDIS_MINIMUM = (7, 0)
-POSTGRES_MINIMUM = 15
 FILES_WANTED = 65_536
 DISK_WANTED_BYTES = 1024**3
 CLOCK_SKEW_MS = 500
@@ -140,7 +139,7 @@ def _valkey(settings: Settings) -> Iterator[Finding]:
 async def _redis_findings(url: str) -> list[Finding]:
     import redis.asyncio
 
-    client = redis.asyncio.Redis.from_url(url.replace("+cluster", ""), socket_timeout=ANSWER_SECONDS)
+    client = redis.asyncio.Redis.from_url(plain_url(url), socket_timeout=ANSWER_SECONDS)
     try:
         before = time.time()
         seconds, microseconds = await client.time()
@@ -152,7 +151,7 @@ async def _redis_findings(url: str) -> list[Finding]:
     finally:
         await client.aclose()
     version = str(server.get("valkey_version") or server["redis_version"])
-    found = [_version_finding("valkey", version, tuple(map(int, version.split(".")[:2])) >= REDIS_MINIMUM)]
+    found = [_version_finding("valkey", version, is_new_enough(version))]
     policy = memory.get("maxmemory_policy")
     if policy != "noeviction":
         text = f"maxmemory-policy is {policy}: rooms may vanish, set noeviction"
