@@ -152,7 +152,8 @@ async def node(
 ) -> AsyncIterator[Process]:
     """`flylive serve` with embedded servers, ready, with a service key of its own."""
     key = service_key or f"bench-{secrets.token_hex(16)}"
-    values = {"FLYLIVE_SERVICE_KEY": key, "FLYLIVE_SFU_WORKERS": "1", **(environment or {})}
+    media = {"FLYLIVE_SFU_WORKERS": "1", "FLYLIVE_SFU_PORT": "0"}
+    values = {"FLYLIVE_SERVICE_KEY": key, **media, **(environment or {})}
     words = flylive("serve", "--host", "127.0.0.1", "--port", "{port}", "--data-dir", "{data}", *flags)
     async with process("flylive", words, "/readyz", environment=values, service_key=key) as server:
         yield server

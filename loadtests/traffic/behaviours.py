@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from loadtests.clients.conversation import Fields
 from loadtests.clients.rest import Request
 from loadtests.traffic.steps import Call, Connect, Drop, Leave, Outcome, Script, Send, Tell, User, Wait
+from loadtests.traffic.tour import every_command
 
 SEAT_CODES = frozenset(
     {
@@ -178,6 +179,12 @@ def passer_by(user: User) -> Script:
         yield Leave()
 
 
+def tourist(user: User) -> Script:
+    """Uses every command of the contract once."""
+    yield from arrive(user)
+    yield from every_command(user)
+
+
 def caller(user: User) -> Script:
     """A backend: REST requests in a fixed mix, one every `every_seconds`."""
     for number, due in enumerate(_pace(user, user.arrives)):
@@ -216,7 +223,18 @@ def _request(user: User, number: int) -> Request:
 
 BEHAVIOURS: dict[str, Callable[[User], Script]] = {
     behaviour.__name__: behaviour
-    for behaviour in (listener, talker, gifter, speaker, guest_on_stage, admin, flapper, passer_by, caller)
+    for behaviour in (
+        listener,
+        talker,
+        gifter,
+        speaker,
+        guest_on_stage,
+        admin,
+        flapper,
+        passer_by,
+        tourist,
+        caller,
+    )
 }
 # Who needs coins before the start.
 SPENDERS = frozenset({"gifter", "caller"})

@@ -97,6 +97,9 @@ def main(arguments: Sequence[str]) -> int:
     except Misdescribed as problem:
         print(f"flylive scenario: {problem}", file=sys.stderr)
         return MISUSED
+    if words.workers and any(group.audio for group in scenario.groups):
+        print("flylive scenario: audio users do not play on locust's workers", file=sys.stderr)
+        return MISUSED
     if words.workers:
         return on_locust(words)
     show = show_nothing if words.quiet else LiveTable()

@@ -3,23 +3,28 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from loadtests.benchmarks import processes
 from loadtests.clients.rest import Rest
 from loadtests.clients.streams import Connection
+from loadtests.measures import Measures
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import final
-from loadtests.traces.format import Trace, read
+from loadtests.traces.format import Command, Trace, read
 from loadtests.traces.performance import Wish, perform
 from loadtests.traces.pseudonyms import Pseudonyms
 from loadtests.traces.recording import Recording
 from loadtests.traffic.run import DONE, FAILED, Result, play
-from loadtests.traffic.scenario import Scenario, load
+from loadtests.traffic.scenario import Scenario, load, parse
+from state.commands import COMMAND_TYPES
 
 KEY = "load-tests-service-key"
 SAMPLE = Path(__file__).parents[2] / "loadtests" / "traces" / "sample.jsonl.gz"
@@ -85,10 +90,6 @@ async def test_what_was_recorded_is_answered_alike_at_every_speed(node: str, tmp
 
 def tampered(trace: Trace) -> Trace:
     """The same trace, one recorded chat text changed."""
-    import msgspec
-
-    from loadtests.traces.format import Command
-
     lines = list(trace.lines)
     position = next(
         number for number, line in enumerate(lines) if isinstance(line, Command) and line.e == "chat:send"
@@ -146,3 +147,63 @@ async def test_a_node_killed_in_the_middle_gives_1_and_a_report() -> None:
     report = document(result)
     assert report["errors"]
     assert report["rows"]
+
+
+TOUR = parse(
+    {
+        "name": "tour",
+        "title": "Every command",
+        "groups": [
+            {"behaviour": "listener", "users": 1},
+            {"behaviour": "tourist", "users": 1, "role": "admin"},
+            {"behaviour": "tourist", "users": 1, "role": "admin", "parser": "msgpack"},
+        ],
+        "phases": [{"kind": "burst", "users": 3, "seconds": 7}],
+    }
+)
+GREENLETS = """
+import json, sys
+from gevent import monkey; monkey.patch_all()
+import gevent, msgspec
+from loadtests.measures import Measures
+from loadtests.traffic.greenlet_player import Player, Rest, equip
+from loadtests.traffic.observing import Stage
+from loadtests.traffic.scenario import Scenario
+from loadtests.traffic.world import gift_fields, owner_of, people, room_fields, room_ids
+scenario = msgspec.json.decode(sys.argv[1], type=Scenario)
+url, key = sys.argv[2:]
+rest, measures = Rest(url, key), Measures()
+(room,) = room_ids(scenario, "greenlets")
+rest.required("POST", "/v1/rooms", room_fields(scenario, room, owner_of(room)))
+rest.required("PUT", f"/v1/gifts/{scenario.money.gift_id}", gift_fields(scenario))
+users = people(scenario, "greenlets", key)
+for user in users:
+    equip(scenario, rest, user)
+stage = Stage(url, measures)
+gevent.joinall([gevent.spawn(Player(stage, rest, user).play) for user in users], raise_error=True)
+print(json.dumps(measures.pack()))
+"""
+
+
+def assert_toured(measures: Measures) -> None:
+    """Both tourists said everything, and nothing was an error."""
+    errors = {name: dict(series.errors) for name, series in measures.series.items() if series.errors}
+    assert errors == {}, measures.problems
+    said = {name: series.whole.total for name, series in measures.series.items() if name in COMMAND_TYPES}
+    assert set(said) == set(COMMAND_TYPES)
+    assert min(said.values()) >= 2
+
+
+@pytest.mark.timeout(120)
+async def test_the_asyncio_user_says_every_command_in_both_encodings(node: str) -> None:
+    assert_toured((await play(TOUR, node, KEY)).measures)
+
+
+@pytest.mark.timeout(120)
+def test_the_gevent_user_says_every_command_in_both_encodings(node: str) -> None:
+    words = [sys.executable, "-c", GREENLETS, msgspec.json.encode(TOUR).decode(), node, KEY]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    measures = Measures()
+    measures.merge(msgspec.json.decode(done.stdout))
+    assert_toured(measures)
