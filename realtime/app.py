@@ -69,6 +69,8 @@ async def serve(
             node.web,
             access_log=None,
             handle_signals=False,
+            # A request's body is what it is: a small one must not unpack into a large one.
+            auto_decompress=False,
             shutdown_timeout=SHUTDOWN_SECONDS,
             keepalive_timeout=IDLE_SECONDS,
         )

@@ -247,10 +247,14 @@ def _query(route: Route, request: web.Request) -> Any:
 async def _body(decoder: Any, request: web.Request) -> Any:
     if (request.content_length or 0) > BODY_BYTES_MAX:
         return _TOO_LARGE
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+        return _invalid("a body is not compressed", ["Content-Encoding"])
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
         return _TOO_LARGE
+    except web.RequestPayloadError as error:
+        return _invalid(str(error), [])
     if len(raw) > BODY_BYTES_MAX:
         return _TOO_LARGE
     if b"\\u0000" in raw:

@@ -161,7 +161,7 @@ async def house(
     )
     application = web.Application()
     application.add_subapp(api.prefix, api.rest)
-    async with TestClient(TestServer(application)) as client:
+    async with TestClient(TestServer(application, auto_decompress=False)) as client:
         yield House(kernel, api, own_pool, client, source)
     await api.relay.stop()
     await kernel.close()

@@ -92,3 +92,27 @@ async def test_secrets_are_not_in_the_log(home: House, capfd: Any) -> None:
     captured = capfd.readouterr()
     for secret in (SERVICE_KEY, "a-wrong-key-canary", "eyJ"):
         assert secret not in captured.out + captured.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("Content-Encoding", "gzip", 422),
+        ("Content-Encoding", "br", 422),
+        ("Authorization", "Basic dXNlcjpwYXNz", 401),
+        ("Authorization", "Bearer", 401),
+        ("Authorization", "Bearer  ", 401),
+        ("Authorization", "Bearer a.b.c", 401),
+        ("Authorization", "Bearer \u00e9" + "x" * 7_000, 401),
+        ("X-Request-Id", "x" * 7_000, 201),
+        ("If-None-Match", "*" * 7_000, 201),
+        ("X-Forwarded-For", "'; DROP TABLE ledger.accounts; --", 201),
+    ],
+)
+async def test_headers_that_are_none(home: House, name: str, value: str, status: int) -> None:
+    body = b'{"name": "x", "owner_id": "eve"}'
+    headers = {**HEADERS, "Content-Type": "application/json", name: value}
+    request = home.client.post("/v1/rooms", data=body, headers=headers)
+    async with request as response:
+        assert response.status == status
+        assert (await response.json())["success"] is (status == 201)
