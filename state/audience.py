@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from state import commands as c
+from state import limits
 from state.announcer import Announcer
 from state.identity import SYSTEM, Profile
 from state.keys import Keys
@@ -21,11 +22,13 @@ from state.rejections import Code, Rejection, Unavailable
 from state.room import Room, seat_of
 from state.rooms import Rooms
 from state.server import Server
+from state.supervision import stop
 
 _profile_decoder: Final = msgspec.msgpack.Decoder(Profile)
 _encode: Final = msgspec.msgpack.Encoder().encode
 _PAUSE_S: Final = 0.1
 _PAUSE_S_MAX: Final = 1.0
+_SEEN_S: Final = 0.3
 _UNBOUNDED: Final = 2**53
 
 
@@ -117,7 +120,9 @@ class Audience:
         announcer: Announcer,
         *,
         document: Callable[[str], Room | None],
+        reached: Callable[[str, int], Awaitable[None]],
     ) -> None:
+        self._reached = reached
         self._store = store
         self._rooms = rooms
         self._lease = lease
@@ -144,9 +149,19 @@ class Audience:
             return joined
         self._local.setdefault(room_id, {})[connection_id] = profile
         if joined.first:
-            self._announcer.joined(room_id, profile, joined.online)
+            told = self._announcer.joined(room_id, profile, joined.online)
+            if joined.online < limits.MEMBER_BATCH_FROM:
+                await self._seen(room_id, told)
         await self._returned(room_id, profile.user_id)
         return joined
+
+    async def _seen(self, room_id: str, told: asyncio.Future[int]) -> None:
+        """In a small room one finds oneself counted: wait until our copy says so, but not for long."""
+        try:
+            async with asyncio.timeout(_SEEN_S):
+                await self._reached(room_id, await asyncio.shield(told))
+        except TimeoutError:
+            return
 
     async def _returned(self, room_id: str, user_id: str) -> None:
         room = self._document(room_id)
@@ -282,6 +297,4 @@ class Audience:
 
     async def close(self) -> None:
         """Stop trying."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(*self._tasks)

@@ -41,7 +41,7 @@ def _contained(room_id: str) -> Iterator[None]:
 class RoomView:
     """A node's copy of a room at a position, with the last messages."""
 
-    __slots__ = ("chat", "checked_at", "confirmed_at", "head", "listeners", "repair", "room")
+    __slots__ = ("chat", "confirmed_at", "head", "listeners", "repair", "room", "waiting")
 
     def __init__(self, room: Room, chat: tuple[Message, ...], now: float) -> None:
         self.room = room
@@ -49,8 +49,8 @@ class RoomView:
         self.listeners: list[RoomListener] = []
         self.head = room.seq  # the highest number heard of
         self.confirmed_at = now  # when the store last confirmed that this is the newest
-        self.checked_at = now
         self.repair: asyncio.Task[None] | None = None
+        self.waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     @property
     def epoch(self) -> str:
@@ -132,9 +132,13 @@ class Followers:
         """The copy of a followed room."""
         return self._views.get(room_id)
 
-    def rooms(self) -> list[Room]:
-        """All copies."""
-        return [view.room for view in self._views.values()]
+    async def reached(self, room_id: str, seq: int) -> None:
+        """Wait until the copy of a followed room has come this far."""
+        view = self._views.get(room_id)
+        if view is not None and view.seq < seq:
+            here: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            view.waiting.append((seq, here))
+            await here
 
     async def watch(self, room_id: str, listener: RoomListener) -> RoomView | None:
         """Follow a room for this listener; None when there is no such room. Several may watch one room."""
@@ -234,10 +238,18 @@ class Followers:
     def _advance(self, view: RoomView, events: list[Recorded]) -> None:
         for recorded in events:
             view.apply(recorded)
-        self._on_change(view.room)
+        self._moved(view)
         for listener in tuple(view.listeners):
             with _contained(view.room.room_id):
                 listener.on_events(view, events)
+
+    def _moved(self, view: RoomView) -> None:
+        self._on_change(view.room)
+        if view.waiting:
+            for seq, here in view.waiting:
+                if seq <= view.seq and not here.done():
+                    here.set_result(None)
+            view.waiting = [one for one in view.waiting if not one[1].done()]
 
     def on_reset(self, channels: Sequence[str]) -> None:
         """These channels may have missed something."""
@@ -291,7 +303,7 @@ class Followers:
         reopened = loaded.room.epoch != view.epoch
         view.room, view.chat, view.head = loaded.room, loaded.chat, loaded.room.seq
         view.confirmed_at = asyncio.get_running_loop().time()
-        self._on_change(view.room)
+        self._moved(view)
         for listener in tuple(view.listeners):
             with _contained(view.room.room_id):
                 listener.on_reset(view)

@@ -136,7 +136,14 @@ class Kernel(Outpost):
         )
         self.clock = Clock(self.rooms, now_ms=now_ms, random_bytes=random_bytes)
         self.announcer = Announcer(self.rooms, now_ms=now_ms, random_bytes=random_bytes)
-        self.audience = Audience(members, self.rooms, self.lease, self.announcer, document=self._document)
+        self.audience = Audience(
+            members,
+            self.rooms,
+            self.lease,
+            self.announcer,
+            document=self._document,
+            reached=self.followers.reached,
+        )
         self.reaper = Reaper(
             server, keys, self.lease, self.audience, lease_seconds=lease_seconds, look_seconds=beat_seconds
         )

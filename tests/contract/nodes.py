@@ -25,8 +25,8 @@ ServerFactory = Callable[[str], Server]
 def quick_settings(**rooms: Any) -> Settings:
     times: dict[str, Any] = {
         "seat_kept_seconds": 1.0,
-        "lease_seconds": 1.5,
-        "heartbeat_seconds": 0.3,
+        "lease_seconds": 3.0,
+        "heartbeat_seconds": 0.4,
         "probe_seconds": 0.3,
         "restore_wait_seconds": 0.8,
         "sweep_seconds": 0.5,

@@ -43,6 +43,17 @@ async def test_a_user_is_announced_with_its_first_and_last_connection(nodes: Nod
     assert view.room.online == await one.audience.online(ROOM) == 0
 
 
+async def test_who_joins_finds_itself_counted(nodes: Nodes) -> None:
+    one, two = nodes
+    await open_room(one)
+    view = await watch(one, Watcher())
+    for number in range(5):
+        await join(one, f"u{number}")
+        assert view.snapshot(Actor("u"))["online"] == number + 1
+    await asyncio.gather(*(join(two, f"v{number}") for number in range(50)))
+    assert await two.audience.online(ROOM) == 55
+
+
 async def test_a_full_room_lets_in_only_who_is_in(nodes: Nodes) -> None:
     one, two = nodes
     await open_room(one)
