@@ -127,6 +127,7 @@ def build_gateway(
         expiries=Expiries(sessions),
         background=Background(),
         tap=tap,
+        replay_bytes=settings.buffer_hard_bytes // 2,
         now_ms=now_ms,
         new_connection_id=lambda: f"{node_id}.{next(numbers)}",
     )

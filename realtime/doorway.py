@@ -270,6 +270,8 @@ class Doorway:
         """The synchronous step: from here on the session is a live one."""
         if session.ended is not None or self._refusal(channel, session.claims) is not None:
             return None
+        if sum(len(sent.frames.wire(False)) for sent in events) > self._parts.replay_bytes:
+            return None
         session.record = record
         session.inbox_position = place.inbox
         self._sessions.add(session)

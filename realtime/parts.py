@@ -47,5 +47,7 @@ class Parts(Struct, frozen=True):
     expiries: Expiries
     background: Background
     tap: Tap
+    # what a returning client may be sent at once; with more it would count as slow before it has read
+    replay_bytes: int
     now_ms: Callable[[], int]
     new_connection_id: Callable[[], str]

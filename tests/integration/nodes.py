@@ -41,6 +41,7 @@ class Cluster:
 
     def __init__(self, directory: Path, redis_url: str, database_url: str, kernel: Kernel) -> None:
         self._directory = directory
+        self.redis_url = redis_url
         self._urls = {"FLYLIVE_REDIS_URL": redis_url, "FLYLIVE_DATABASE_URL": database_url}
         self.kernel = kernel
         self.nodes: list[NodeProcess] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 65_536
@@ -12,23 +13,26 @@ CHUNK_BYTES = 65_536
 class Relay:
     """Listens on a free port. `target` is where new connections go."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, receive_buffer_bytes: int = 1 << 18) -> None:
         self.target = target
+        # how much the system takes in for us while we hold
+        self.receive_buffer_bytes = receive_buffer_bytes
         self.url = ""
         self._server: asyncio.Server | None = None
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         # connections whose packets go nowhere any more, though nobody has been told
         self._frozen: list[asyncio.StreamWriter] = []
+        self._open = asyncio.Event()
+        self._open.set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        place = urlsplit(self.target)
         try:
-            far_reader, far_writer = await asyncio.open_connection(place.hostname, place.port)
+            far_reader, far_writer = await self._connect()
         except OSError:
             writer.transport.abort()
             return
@@ -39,6 +43,16 @@ class Relay:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        place = urlsplit(self.target)
+        if place.scheme == "unix":
+            return await asyncio.open_unix_connection(place.path)
+        connection = socket.socket()
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
+        await asyncio.get_running_loop().sock_connect(connection, (place.hostname, place.port))
+        return await asyncio.open_connection(sock=connection)
+
     async def _pump(
         self,
         source: asyncio.StreamReader,
@@ -47,6 +61,7 @@ class Relay:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK_BYTES):
+                await self._open.wait()
                 if pair not in self._pairs:
                     return
                 sink.write(data)
@@ -70,6 +85,13 @@ class Relay:
             near, far = pair
             near.transport.abort()
             self._frozen.append(far)
+
+    def hold(self) -> None:
+        """Nothing passes any more, and nobody is told."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        self._open.set()
 
     async def close(self) -> None:
         self.cut()
