@@ -2,29 +2,39 @@
 
 A session with a healthy WebSocket is corked by the first personal packet of a tick: its `write` becomes the
 `append` of a list. At the end of the tick, after the fan-out of the rooms, the list is joined and written. A
-system call costs more than the encoding of a packet, and answers tend to come several at a time.
+system call costs more than the encoding of a packet, and answers tend to come several at a time. When very
+many sessions are corked at once (everybody is told something), the loop turns between the slices of them.
 """
 
 import asyncio
+import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from realtime.engine.session import Session
 
 
+BUDGET_SECONDS = 0.002
+SLICE = 32  # sessions between two looks at the clock
+
+
 class Corks:
     __slots__ = ("_scheduled", "_sessions", "deferred")
 
     def __init__(self) -> None:
-        self._sessions: list[Session] = []
+        self._sessions: deque[Session] = deque()
         self._scheduled = False
         self.deferred = False  # a fan-out of this tick will flush when it is done
 
     def add(self, session: "Session") -> None:
         self._sessions.append(session)
         if not self._scheduled and not self.deferred:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._end_of_tick)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        asyncio.get_running_loop().call_soon(self._end_of_tick)
 
     def _end_of_tick(self) -> None:
         self._scheduled = False
@@ -32,6 +42,11 @@ class Corks:
             self.flush()
 
     def flush(self) -> None:
-        sessions, self._sessions = self._sessions, []
-        for session in sessions:
-            session.uncork()
+        sessions, deadline = self._sessions, time.monotonic() + BUDGET_SECONDS
+        while sessions:
+            for _ in range(min(SLICE, len(sessions))):
+                sessions.popleft().uncork()
+            if sessions and time.monotonic() >= deadline:
+                if not self._scheduled:
+                    self._schedule()
+                return

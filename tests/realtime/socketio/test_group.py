@@ -266,3 +266,24 @@ def _slowed(write):  # type: ignore[no-untyped-def]
         write(data)
 
     return slow
+
+
+async def test_telling_everybody_something_personal_never_holds_the_loop() -> None:
+    application = Recorder()
+    server = make_server(application)
+    clients = [await connected(server) for _ in range(1000)]
+    for connection, client in zip(application.connections, clients, strict=True):
+        connection.peer.session.link.transport.write = _slowed(client.transport.write)
+        connection.peer.session.choose_write()
+    for connection in application.connections:
+        connection.send(event(1))
+        connection.send(event(2))
+    turns = 0
+    while any(not connection.peer.session.direct for connection in application.connections):
+        await asyncio.sleep(0)
+        if turns == 1:
+            application.connections[-1].send(event(3))
+        turns += 1
+    assert turns > 2
+    assert [numbers(client) for client in clients[:-1]] == [[1, 2]] * 999
+    assert numbers(clients[-1]) == [1, 2, 3]
