@@ -77,7 +77,8 @@ async def run(launch: Launch, ready: Callable[[], None]) -> None:
     ports = build_outpost(launch.settings.redis.url, launch.settings, node=launch.worker)
     await ports.open()
     worker = open_worker(launch, ports)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.finished.set)
+    for number in (signal.SIGTERM, *(() if launch.parent else (signal.SIGINT,))):
+        asyncio.get_running_loop().add_signal_handler(number, worker.finished.set)
     try:
         await worker.start()
         ready()
@@ -126,8 +127,11 @@ def child() -> int:
     return _run(launch, ready)
 
 
-def main(settings: Settings, _words: Sequence[str] = ()) -> int:
-    """`flylive sfu`: a worker alone, on a machine without a node."""
+def main(settings: Settings | None, _words: Sequence[str] = ()) -> int:
+    """`flylive sfu`: a worker alone, on a machine without a node. No settings: `--help` was asked for."""
+    if settings is None:
+        sys.stdout.write(f"usage: flylive sfu [SETTINGS]\n\n{main.__doc__}\n")
+        return 0
     node = f"media-{secrets.token_hex(4)}"
     launch = Launch(settings, worker_name(node, 0), node, 0, None, settings.node.host)
     return _run(launch, lambda: log.info("press Ctrl-C to end"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from sfu.connections import ClientTransport, MediaConsumer, MediaProducer
 from sfu.engine import Engine, Handle, Level
-from sfu.speakers import SILENT_LEVEL, ActiveSpeaker, Loudness, Seating
+from sfu.speakers import VOICE, ActiveSpeaker, Loudness, Seating
 
 SEATING_SECONDS = 0.04
 """Two frames: with the pre-roll, a first syllable is heard whole."""
@@ -214,9 +214,9 @@ class Stage:
 
     def _tell_levels(self, loudness: dict[Handle, float], active: Handle | None) -> None:
         heard = {
-            self._by_handle[handle].user_id: SILENT_LEVEL - round(value)
+            self._by_handle[handle].user_id: round(value)
             for handle, value in loudness.items()
-            if value > 0 and handle in self._by_handle
+            if value >= VOICE and handle in self._by_handle
         }
         if not heard and not self._was_heard:
             return

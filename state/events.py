@@ -53,7 +53,7 @@ class Happening(Struct, frozen=True, forbid_unknown_fields=True, tag_field="even
     """What all events share: the tag is the name on the wire."""
 
 
-# --- Parts ------------------------------------------------------------------------------------------------
+# --- Parts ----------------------------------------------------------------------------------------------
 
 
 class Settings(Part, frozen=True):
@@ -132,7 +132,7 @@ class ComboShown(Part, frozen=True):
     ends_at: int
 
 
-# --- Events of the room, in its stream ----------------------------------------------------------------------
+# --- Events of the room, in its stream ------------------------------------------------------------------
 
 
 class RoomUpdated(Happening, frozen=True, tag="room:updated"):
@@ -330,7 +330,7 @@ Event = (
 )
 
 
-# --- The lossy lane: no position, droppable, never stored ---------------------------------------------------
+# --- The lossy lane: no position, droppable, never stored -----------------------------------------------
 
 
 class RoomStats(Happening, frozen=True, tag="room:stats"):
@@ -340,7 +340,7 @@ class RoomStats(Happening, frozen=True, tag="room:stats"):
 
 
 class AudioLevels(Happening, frozen=True, tag="audio:levels"):
-    """Who is heard how loud, and who is heard most."""
+    """Who speaks how loud (1 faint, 127 loudest; who is not named is silent), and who is heard most."""
 
     levels: tuple[tuple[str, Annotated[int, Meta(ge=0, le=limits.LEVEL_AUDIO_MAX)]], ...]
     active: str | None
@@ -382,7 +382,7 @@ LossyEvent = (
 )
 
 
-# --- To one user --------------------------------------------------------------------------------------------
+# --- To one user ----------------------------------------------------------------------------------------
 
 
 class WalletUpdated(Happening, frozen=True, tag="wallet:updated"):

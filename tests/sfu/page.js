@@ -92,11 +92,20 @@ window.viaMediasoup = async ({ mic = true, slots = 0, nack = false, protocol } =
   state.close = () => state.transports.forEach((one) => one.close());
 };
 
-window.viaOffer = async ({ mic = true, slots = 3 } = {}) => {
+// RED first: the browser then sends it, and takes it.
+const preferRed = (connection) => {
+  const { codecs } = RTCRtpReceiver.getCapabilities('audio');
+  const rank = ({ mimeType }) => ['audio/red', 'audio/opus'].indexOf(mimeType) >>> 0;
+  const ordered = [...codecs].sort((a, b) => rank(a) - rank(b));
+  for (const transceiver of connection.getTransceivers()) transceiver.setCodecPreferences(ordered);
+};
+
+window.viaOffer = async ({ mic = true, slots = 3, red = false } = {}) => {
   const connection = new RTCPeerConnection();
   connection.ontrack = ({ track }) => play(track);
   if (mic) connection.addTransceiver(await microphone(), { direction: 'sendonly' });
   for (let slot = 0; slot < slots; slot++) connection.addTransceiver('audio', { direction: 'recvonly' });
+  if (red) preferRed(connection);
   const negotiate = async (options) => {
     await connection.setLocalDescription(await connection.createOffer(options));
     const { sdp } = await call('rtc:offer', { sdp: connection.localDescription.sdp });
@@ -109,11 +118,12 @@ window.viaOffer = async ({ mic = true, slots = 3 } = {}) => {
 };
 
 window.figures = async () => {
-  const found = { packets: 0, lost: 0, energy: 0, levels: 0, sent: 0, trip: null, pairs: [], dtls: [], srtp: [] };
+  const found = { packets: 0, lost: 0, energy: 0, levels: 0, sent: 0, bytes: 0, trip: null, pairs: [], dtls: [], srtp: [] };
   for (const report of await state.statistics()) {
     for (const item of report.values()) {
       if (item.type === 'inbound-rtp') {
         found.packets += item.packetsReceived;
+        found.bytes += item.bytesReceived;
         found.lost += item.packetsLost;
         found.energy += item.totalAudioEnergy;
         found.levels += item.audioLevel;

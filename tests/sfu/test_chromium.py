@@ -172,3 +172,17 @@ async def test_networks_without_udp_talk_by_tcp(studio: Studio) -> None:
     assert {transport["protocol"] for transport in stats["transports"]} == {"tcp"}
     await ada.page.evaluate("state.restart()")
     await both_hear(ada, bob)
+
+
+@pytest.mark.parametrize("studio", ["auto", "python"], indirect=True)
+async def test_redundancy_reaches_those_who_want_it(studio: Studio) -> None:
+    ada = await studio.open("ada", "viaOffer", red=True, slots=2)
+    bob = await studio.open("bob", "viaOffer", red=True, slots=2)
+    eve = await studio.open("eve", "viaMediasoup", slots=2, mic=False)
+    await asyncio.gather(ada.hears(), bob.hears(), eve.hears())
+    await asyncio.sleep(1.0)
+    sizes = {}
+    for name, speaker in (("bob", bob), ("eve", eve)):
+        figures = await speaker.figures()
+        sizes[name] = figures["bytes"] / figures["packets"]
+    assert sizes["bob"] > 1.5 * sizes["eve"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import aiohttp
 import pytest
 import socketio
 
-from tests.processes import NodeProcess
+from tests.processes import NodeProcess, environment, flylive
 from tests.sfu.clients import AiortcPeer
 from tests.sfu.node import until
 
@@ -200,3 +202,29 @@ async def test_audio_goes_on_without_the_node(town: Town) -> None:
     await ada.peer.close()
     await peer.close()
     await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "orphans stay", 45)
+
+
+async def test_a_worker_of_its_own_serves_any_node(data_directory: Path) -> None:
+    """`flylive sfu` on another machine; here it is only another process."""
+    town = Town(data_directory, FLYLIVE_SFU_WORKERS="0")
+    await town.open()
+    urls = json.loads((data_directory / "urls.json").read_text())
+    values = {"FLYLIVE_REDIS_URL": urls["redis_url"], "FLYLIVE_DATABASE_URL": urls["database_url"]}
+    values |= {"FLYLIVE_SFU_PORT": "0", "FLYLIVE_NODE_HOST": "127.0.0.1"}
+    alone = await asyncio.create_subprocess_exec(*flylive("sfu"), env=environment(**values))
+    try:
+        ada, bob = await town.user("ada"), await town.user("bob", seated=False)
+        deadline = time.monotonic() + 30
+        while not (await ada.socket.call("rtc:capabilities", {}, timeout=10))["ok"]:
+            assert time.monotonic() < deadline, "no worker"
+            await asyncio.sleep(0.2)
+        await ada.talk(slots=0)
+        peer = await bob.talk(mic=False)
+        await peer.hears()
+        alone.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(alone.wait(), 10) == 0
+        await until(lambda: any(name == "rtc:moved" for name, _ in bob.events), "not told", 5)
+    finally:
+        if alone.returncode is None:
+            alone.kill()
+        await town.close()
