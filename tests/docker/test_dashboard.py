@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from realtime.rooms_part import KernelFigures
 from sfu.metrics import MediaMetrics
 from tests.tidy.sources import ROOT
 
@@ -32,8 +33,9 @@ def _registered() -> set[str]:
     """Names as they stand in /metrics, including those of metrics that have no sample yet."""
     _import_everything()
     names = set()
-    # The workers' figures are registered when a node starts them.
-    for metric in [*REGISTRY.collect(), *MediaMetrics("any", CollectorRegistry()).collect()]:
+    # Some figures are registered when a node starts what they belong to.
+    late = [*MediaMetrics("any", CollectorRegistry()).collect(), *KernelFigures(None).collect()]
+    for metric in [*REGISTRY.collect(), *late]:
         endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "info": ["_info"]}
         names |= {metric.name + ending for ending in endings.get(metric.type, [""])}
     return names
