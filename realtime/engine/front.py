@@ -8,12 +8,15 @@ more unfinished heads of one address than that address may have connections.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 
 from realtime.engine.limits import Limits
 from realtime.engine.requests import Refused, make_environ, parse_query
@@ -173,6 +176,26 @@ def parse_head(head: bytes) -> tuple[str, Mapping[str, str]] | None:
     return target, headers
 
 
+class Refusals(logging.Filter):
+    """aiohttp logs a traceback for everything it is sent that is no HTTP. It has answered 400, the fault is
+    the sender's, and whoever wants to fill our disk would send nothing else: so it is counted, not
+    written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            self.count += 1
+            return False
+        return True
+
+
+refusals = Refusals()
+
+
 class FrontSite(web.BaseSite):
     """Takes the place of `web.SockSite`: the same runner, with the front before it."""
 
@@ -198,6 +221,7 @@ class FrontSite(web.BaseSite):
 
     async def start(self) -> None:
         await super().start()
+        server_logger.addFilter(refusals)
         server = self._runner.server
         assert server is not None
         front = Front(self._engines, cast("Callable[[], asyncio.Protocol]", server))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from realtime.engine.front import FrontSite, parse_head
+from realtime.engine.front import FrontSite, parse_head, refusals
 from realtime.engine.limits import Limits
 from realtime.engine.server import Engine
 from tests.realtime.wire import KEY, client_frame, server_frames
@@ -211,3 +211,19 @@ def test_parse_head() -> None:
         "no colon",
     ):
         assert parse_head((HEAD + bad).encode("latin-1")) is None
+
+
+async def test_garbage_writes_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Everything that is no HTTP is answered or cut, and counted."""
+    before = refusals.count
+    async with served() as (_, port):
+        for garbage in (
+            b"GET /\xff HTTP/1.1\r\n\r\n",
+            b"\x00\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        ):
+            async with dialled(port) as (reader, writer):
+                writer.write(garbage)
+                assert (await answer(reader)).split()[1] == "400"
+    assert refusals.count > before
+    assert caplog.records == []
