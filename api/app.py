@@ -22,13 +22,14 @@ from api.ledger.gifts import GiftWriter, shard_of
 from api.ledger.verification import Verification
 from api.outbox import Relay
 from api.rest.access import Doorkeeper, service_keys
+from api.rest.agencies import AgencyHandlers
 from api.rest.calls import Route
 from api.rest.front import Front, Limits
 from api.rest.money import MoneyHandlers
 from api.rest.openapi import document
 from api.rest.rates import Rate
 from api.rest.rooms import RoomHandlers
-from api.rest.table import PREFIX, money_routes, room_routes, token_routes
+from api.rest.table import PREFIX, agency_routes, money_routes, room_routes, token_routes
 from api.rest.tokens import TokenHandlers
 from api.service import GiftService
 from state.audience import Audience
@@ -111,9 +112,10 @@ def build_api(
     prefix: str,
     url: str,
     version: str,
+    address_of: Callable[[web.Request], str],
     source: Source | None = None,
 ) -> Api:
-    """REST, the money service and the relay of one node."""
+    """REST, the money service and the relay of one node. `address_of` sees through our proxies."""
     source = source or Source()
     boards = Boards(ports.server, prefix=prefix)
     ledger = build_ledger(settings, pool, ports, boards, shard_of(node_id), source)
@@ -122,6 +124,7 @@ def build_api(
         doorkeeper=doorkeeper,
         database=ledger.database,
         limits=limits_of(settings),
+        address_of=address_of,
         now_ms=source.now_ms,
         new_request_id=source.new_id,
     )
@@ -205,7 +208,8 @@ def all_routes(ports: Ports, tokens: TokenHandlers, ledger: Ledger, source: Sour
         boards=ledger.boards,
         audience=ports.audience,
     )
-    return [*room_routes(rooms), *token_routes(tokens), *money_routes(money)]
+    agencies = AgencyHandlers(database=ledger.database)
+    return [*room_routes(rooms), *token_routes(tokens), *money_routes(money), *agency_routes(agencies)]
 
 
 def limits_of(settings: ApiSettings) -> Limits:

@@ -30,6 +30,7 @@ from realtime.documents.typescript import typescript
 from realtime.embedded.servers import EmbeddedServers
 from realtime.embedded.watch import EmbeddedWatch
 from realtime.engine.front import FrontSite
+from realtime.engine.requests import client_address, networks
 from realtime.failures import CannotStart
 from realtime.health import Health, LoopWatch
 from realtime.keys import keyring
@@ -155,6 +156,11 @@ def _gateway(node: Node, kernel: Kernel, own_url: str, services: Mapping[str, Co
 
 
 def _api(node: Node, kernel: Kernel, media: CommandService) -> Api:
+    trusted = networks(node.settings.gateway.trusted_proxies)
+
+    def address_of(request: web.Request) -> str:
+        return client_address(request.remote or "", request.headers.get("X-Forwarded-For"), trusted)
+
     return build_api(
         settings=node.settings.api,
         auth=node.settings.auth,
@@ -165,6 +171,7 @@ def _api(node: Node, kernel: Kernel, media: CommandService) -> Api:
         prefix=node.settings.redis.prefix,
         url=node.url,
         version=version("flylive-realtime"),
+        address_of=address_of,
     )
 
 

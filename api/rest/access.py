@@ -18,7 +18,7 @@ from state.rejections import Code, Rejection
 from state.settings import Auth
 from state.tokens import Claims, KeyRing, verify
 
-Scope = Literal["rooms", "tokens", "commands", "gifts", "wallets", "credits", "transactions"]
+Scope = Literal["rooms", "tokens", "commands", "gifts", "wallets", "credits", "transactions", "agencies"]
 EVERY_SCOPE: Final = "*"
 BEARER: Final = "bearer "
 

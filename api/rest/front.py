@@ -60,12 +60,14 @@ class Front:
         doorkeeper: Doorkeeper,
         database: Database,
         limits: Limits,
+        address_of: Callable[[web.Request], str],
         now_ms: Callable[[], int],
         new_request_id: Callable[[], str],
     ) -> None:
         self._doorkeeper = doorkeeper
         self._database = database
         self._limits = limits
+        self._address_of = address_of
         self._rates = Rates()
         self._now_ms = now_ms
         self._new_request_id = new_request_id
@@ -181,7 +183,7 @@ class Front:
 
     def _caller(self, route: Route, request: web.Request, now_ms: int) -> Caller | Rejection:
         """Who calls, if it may and not too often. Guessing keys costs the allowance of the address."""
-        address = request.remote or ""
+        address = self._address_of(request)
         caller = self._doorkeeper.caller(request.headers.get(hdrs.AUTHORIZATION), address, now_ms)
         rate: Rate
         match caller:

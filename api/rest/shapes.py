@@ -32,6 +32,7 @@ from state.ids import Identifier
 
 Amount = Annotated[int, Meta(ge=1, le=limits.MONEY_MAX)]
 Lifetime = Annotated[int, Meta(ge=1, le=30 * 86_400)]
+BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 PageLimit = Annotated[int, Meta(ge=1, le=100)]
 Cursor = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[A-Za-z0-9_-]+$")]
 Theme = Annotated[str, Meta(max_length=limits.THEME_LENGTH_MAX)]
@@ -239,6 +240,33 @@ class Reversed(Struct, frozen=True):
 
     transaction_id: str
     replayed: bool
+
+
+class AgencyTerms(Strict, frozen=True):
+    """What an agency takes of its members' earnings, in basis points."""
+
+    commission_bps: BasisPoints = 1_000
+
+
+class AgencyShown(Struct, frozen=True):
+    """An agency."""
+
+    agency_id: str
+    commission_bps: int
+
+
+class MemberTerms(Strict, frozen=True):
+    """What the agency takes of this member's earnings, if not its usual rate."""
+
+    commission_bps: BasisPoints | None = None
+
+
+class MembershipShown(Struct, frozen=True):
+    """A member of an agency; no commission of its own means the agency's."""
+
+    user_id: str
+    agency_id: str
+    commission_bps: int | None
 
 
 class BoardQuery(Strict, frozen=True):

@@ -6,11 +6,14 @@ from typing import Any, Final
 
 from api.catalog import CatalogGift, GiftFields
 from api.ledger.books import MovementsPage, Transaction, Wallet
+from api.rest.agencies import AgencyHandlers
 from api.rest.calls import Route
 from api.rest.money import MoneyHandlers
 from api.rest.rooms import RoomHandlers
 from api.rest.shapes import (
     AfterQuery,
+    AgencyShown,
+    AgencyTerms,
     AnyCommand,
     BoardQuery,
     BoardShown,
@@ -20,6 +23,8 @@ from api.rest.shapes import (
     GiftList,
     GiftOrder,
     GiftPaid,
+    MembershipShown,
+    MemberTerms,
     NewRoom,
     NewToken,
     PageQuery,
@@ -252,6 +257,46 @@ def _gift_routes(handlers: MoneyHandlers) -> list[Route]:
             names={"board": Board},
             query=BoardQuery,
             gives={200: BoardShown},
+        ),
+    ]
+
+
+def agency_routes(handlers: AgencyHandlers) -> list[Route]:
+    """Agencies and their members."""
+    agency = f"{PREFIX}/agencies/{{agency_id}}"
+    return [
+        Route(
+            method="PUT",
+            path=agency,
+            operation="put_agency",
+            summary="Make an agency, or change what it takes.",
+            handler=handlers.put,
+            scope="agencies",
+            body=AgencyTerms,
+            gives={200: AgencyShown, 201: AgencyShown},
+            audit="money",
+        ),
+        Route(
+            method="PUT",
+            path=f"{agency}/members/{{user_id}}",
+            operation="put_agency_member",
+            summary="Make a user a member of this agency and of no other, perhaps at a rate of its own.",
+            handler=handlers.put_member,
+            scope="agencies",
+            body=MemberTerms,
+            gives={200: MembershipShown, 201: MembershipShown},
+            audit="money",
+        ),
+        Route(
+            method="DELETE",
+            path=f"{agency}/members/{{user_id}}",
+            operation="drop_agency_member",
+            summary="End a membership.",
+            handler=handlers.drop_member,
+            scope="agencies",
+            gives={200: None},
+            may_miss=True,
+            audit="money",
         ),
     ]
 

@@ -157,6 +157,7 @@ async def house(
         prefix=settings.redis.prefix,
         url="http://localhost",
         version="test",
+        address_of=lambda request: request.headers.get("X-Forwarded-For", request.remote or ""),
         source=source,
     )
     application = web.Application()
