@@ -1,0 +1,314 @@
+"""The whole: one modelled server, some nodes, many users, and storms that come and go.
+
+Between two storms it is calm for longer than anything may take to heal: a lease, the taking over, the grace
+time of a seat. At the end of each calm everything must be in order again, whatever the storm did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from state.events import Settings as RoomSettings
+from state.journal import decode_room
+from state.rejections import Unavailable
+from state.room import Room
+from state.settings import Rooms, Settings
+from tests.model.server import ModelProcess, shipped_scripts
+from tests.simulation.ledger import Ledger, Violation
+from tests.simulation.loop import run_virtually
+from tests.simulation.network import Host, Weather
+from tests.simulation.nodes import SimNode
+from tests.simulation.users import User
+
+START_MS = 1_700_000_000_000
+NODES = 3
+ROOMS = 3
+USERS_OF_A_ROOM = 8
+STORM_SECONDS = (4.0, 14.0)
+# Lease, taking over by the reaper (a second try included), grace of a seat, the sweep's round, some slack.
+CALM_SECONDS = 45.0
+STALE_SECONDS = 2.0
+SETTINGS = Settings(
+    rooms=Rooms(
+        seat_kept_seconds=4.0,
+        lease_seconds=4.0,
+        heartbeat_seconds=1.0,
+        sweep_seconds=3.0,
+        idle_close_seconds=0,
+    )
+)
+
+
+class Figures(msgspec.Struct):
+    operations: int = 0
+    acknowledged: int = 0
+    refused: int = 0
+    events: int = 0
+    faults: int = 0
+    losses: int = 0
+    gaps: int = 0
+    resets: int = 0
+    restored: int = 0
+    reaped: int = 0
+    virtual_seconds: float = 0.0
+    fingerprint: int = 0
+
+
+class World:
+    def __init__(self, seed: int, operations: int, scripts: dict[str, str] | None = None) -> None:
+        self.rng = random.Random(seed)
+        self.wanted = operations
+        self.ledger = Ledger()
+        self.weather = Weather(random.Random(seed + 1))
+        self.model = ModelProcess(self.now_ms, shipped_scripts() if scripts is None else scripts)
+        self.host = Host(self.model)
+        self.nodes: list[SimNode] = []
+        self.users: list[User] = []
+        self.figures = Figures()
+        self.storming = True
+        self._node_serial = 0
+        self._past: list[SimNode] = []
+
+    def now_ms(self) -> int:
+        return START_MS + int(asyncio.get_running_loop().time() * 1000)
+
+    def run(self) -> Figures:
+        logging.disable(logging.CRITICAL)
+        try:
+            return run_virtually(self._main)
+        finally:
+            logging.disable(logging.NOTSET)
+
+    async def _main(self) -> Figures:
+        for _number in range(NODES):
+            await self._start_node()
+        await self._open_rooms()
+        lives = [asyncio.ensure_future(user.live(self._choose, self._is_over)) for user in self.users]
+        while not self._is_over():
+            await self._until(self._storm(), lives)
+            await self._until(self._calm(), lives)
+        await asyncio.gather(*lives)
+        for node in self.nodes:
+            await node.kill()
+        return self._counted()
+
+    async def _until(self, work: Awaitable[None], lives: list[asyncio.Future[None]]) -> None:
+        """Does it, unless a user fails before."""
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait([task, *lives], return_when=asyncio.FIRST_COMPLETED)
+        for finished in done:
+            finished.result()
+        await task
+        loop: Any = asyncio.get_running_loop()
+        if loop.failures:
+            raise loop.failures[0]
+
+    def _is_over(self) -> bool:
+        return sum(user.operations for user in self.users) >= self.wanted and not self.storming
+
+    # --- Setting up ---------------------------------------------------------------------------------------
+
+    async def _start_node(self) -> SimNode:
+        self._node_serial += 1
+        name = f"n{self._node_serial}"
+        node = SimNode(name, self.host, self.weather, SETTINGS, self.ledger, self.now_ms)
+        await node.open()
+        self.nodes.append(node)
+        return node
+
+    async def _open_rooms(self) -> None:
+        for number in range(ROOMS):
+            room_id = f"room{number}"
+            ids = [f"u{number}x{index}" for index in range(USERS_OF_A_ROOM)]
+            settings = RoomSettings(name=room_id, seat_count=5)
+            node = self.nodes[0]
+            while True:
+                try:
+                    await node.process.start(node.kernel.rooms.create(room_id, ids[0], settings))
+                    break
+                except Unavailable:
+                    await asyncio.sleep(0.1)
+            for index, user_id in enumerate(ids):
+                role = "owner" if index == 0 else "admin" if index < 3 else "member"
+                rng = random.Random(f"{user_id}{self.rng.random()}")
+                others = [other for other in ids if other != user_id]
+                self.users.append(User(user_id, role, room_id, rng, self.ledger, others))
+
+    def _choose(self) -> SimNode | None:
+        living = [node for node in self.nodes if not node.process.killed and not node.process.stopped]
+        return self.rng.choice(living) if living else None
+
+    # --- Storms -------------------------------------------------------------------------------------------
+
+    async def _storm(self) -> None:
+        self.storming = True
+        self.weather.lost_messages = self.rng.choice((0.0, 0.01, 0.1))
+        self.weather.breaks = self.rng.choice((0.0, 0.001, 0.01))
+        end = asyncio.get_running_loop().time() + self.rng.uniform(*STORM_SECONDS)
+        raging = []
+        while asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(self.rng.uniform(0.1, 1.5))
+            self.figures.faults += 1
+            raging.append(asyncio.ensure_future(self.rng.choice(self._faults())()))
+        await asyncio.gather(*raging)
+        self.weather.lost_messages = self.weather.breaks = 0.0
+
+    def _faults(self) -> list[Callable[[], Awaitable[None]]]:
+        return [
+            self._break_link,
+            self._break_link,
+            self._cut_link,
+            self._kill_node,
+            self._stop_node,
+            self._pause_server,
+            self._fail_over,
+            self._restart_without_data,
+            self._flush,
+        ]
+
+    async def _break_link(self) -> None:
+        self._any_node().link.break_off()
+
+    def _any_node(self) -> SimNode:
+        return self.rng.choice(self.nodes)
+
+    async def _cut_link(self) -> None:
+        link = self._any_node().link
+        link.cut = True
+        await asyncio.sleep(self.rng.choice((0.3, 1.0, 3.0, 8.0)))
+        link.cut = False
+        link.break_off()
+
+    async def _kill_node(self) -> None:
+        if len(self.nodes) < 2:
+            return
+        node = self._any_node()
+        self.nodes.remove(node)
+        self._past.append(node)
+        await node.kill()
+        node.drop_everybody()
+        await asyncio.sleep(self.rng.choice((0.0, 0.5, 5.0)))
+        await self._start_node()
+
+    async def _stop_node(self) -> None:
+        node = self._any_node()
+        node.process.stop()
+        await asyncio.sleep(self.rng.choice((0.5, 3.0, 10.0, 30.0)))
+        node.process.go_on()
+
+    async def _pause_server(self) -> None:
+        self.host.pause()
+        await asyncio.sleep(self.rng.choice((0.2, 1.0, 4.0)))
+        self.host.go_on()
+
+    async def _fail_over(self) -> None:
+        """A replica that is behind takes over, or a process comes back without the tail of its file."""
+        behind = self.model.data.snapshot()
+        await asyncio.sleep(self.rng.choice((0.05, 0.3, 1.0)))
+        self._lose(lambda: self.host.replace(behind))
+
+    async def _restart_without_data(self) -> None:
+        self._lose(lambda: self.host.replace(None))
+
+    async def _flush(self) -> None:
+        self._lose(lambda: self.model.data.put_back(({}, {})))
+
+    def _lose(self, act: Callable[[], None]) -> None:
+        self.ledger.losses += 1
+        self.figures.losses += 1
+        act()
+
+    # --- Calm ---------------------------------------------------------------------------------------------
+
+    async def _calm(self) -> None:
+        for node in self.nodes:
+            node.link.cut = False
+        await asyncio.sleep(CALM_SECONDS / 2)
+        await self._expect_fresh_views()
+        await asyncio.sleep(CALM_SECONDS / 2)
+        self._expect_promises()
+        await self._expect_order()
+        self.storming = False
+
+    async def _expect_fresh_views(self) -> None:
+        """What stands at the server now is at every node soon."""
+        now = {f"room{number}": self._document(f"room{number}") for number in range(ROOMS)}
+        await asyncio.sleep(STALE_SECONDS)
+        for node in self.nodes:
+            for view in node.kernel.followers.rooms():
+                held = now[view.room_id]
+                if view.epoch == held.epoch and view.seq < held.seq:
+                    raise Violation(f"{node.name} is at {view.seq} of {view.room_id}, long after {held.seq}")
+                if view.epoch < held.epoch:
+                    raise Violation(f"{node.name} still follows epoch {view.epoch} of {view.room_id}")
+
+    def _document(self, room_id: str) -> Room:
+        held = self.model.data.values.get(b"fl:{%s}:room" % room_id.encode())
+        if held is None:
+            raise Violation(f"{room_id} is gone")
+        return decode_room(held[b"document"], held[b"epoch"].decode(), int(held[b"seq"]))
+
+    def _expect_promises(self) -> None:
+        """What was acknowledged is there, unless the server lost data since."""
+        for user in self.users:
+            for text, epoch, seq, losses in user.promised:
+                if losses == self.ledger.losses and self.ledger.said.get(text) != (user.room_id, epoch, seq):
+                    raise Violation(f"{text!r} was acknowledged at {seq} and is not there")
+            user.promised.clear()
+
+    async def _expect_order(self) -> None:
+        """Users rest for a moment; then who is there, who sits and what was counted must agree."""
+        for user in self.users:
+            user.resting = True
+        await asyncio.sleep(SETTINGS.rooms.seat_kept_seconds + 4 * SETTINGS.rooms.sweep_seconds)
+        for number in range(ROOMS):
+            self._expect_room(f"room{number}")
+        for user in self.users:
+            user.resting = False
+
+    def _expect_room(self, room_id: str) -> None:
+        room = self._document(room_id)
+        present = {user.user_id for user in self.users if user.room_id == room_id and user.is_connected}
+        members = set(self.model.data.values.get(b"fl:{%s}:members" % room_id.encode(), {}))
+        if members != {user_id.encode() for user_id in present}:
+            raise Violation(f"{room_id}: there are {present}, the server says {members}")
+        if room.online != len(present):
+            raise Violation(f"{room_id}: {len(present)} are there, the room counts {room.online}")
+        for seat in room.seats:
+            if seat.user is not None and (seat.user.user_id not in present or seat.away_since is not None):
+                raise Violation(f"{room_id}: a ghost sits on seat {seat.index}: {seat.user.user_id}")
+        for node in self.nodes:
+            view = node.kernel.followers.view(room_id)
+            if view is not None and (view.epoch, view.seq) != (room.epoch, room.seq):
+                raise Violation(
+                    f"{node.name}: {room_id} at {view.epoch}:{view.seq}, not {room.epoch}:{room.seq}"
+                )
+        for user in self.users:
+            session = user.session
+            if session is None or user.room_id != room_id or not user.is_connected:
+                continue
+            if (session.epoch, session.seq) != (room.epoch, room.seq):
+                raise Violation(f"{user.user_id} stands at {session.seq}, the room at {room.seq}")
+
+    def _counted(self) -> Figures:
+        figures = self.figures
+        figures.operations = sum(user.operations for user in self.users)
+        figures.acknowledged = sum(user.acknowledged for user in self.users)
+        figures.refused = sum(user.refused for user in self.users)
+        figures.events = len(self.ledger.events)
+        for node in [*self.nodes, *self._past]:
+            kernel = node.kernel
+            figures.gaps += kernel.followers.gaps
+            figures.resets += kernel.followers.resets
+            figures.restored += kernel.recovery.restored
+            figures.reaped += kernel.reaper.reaped
+        figures.virtual_seconds = asyncio.get_running_loop().time()
+        figures.fingerprint = crc32(b"".join(self.ledger.states.values()))
+        return figures
