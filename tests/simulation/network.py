@@ -45,6 +45,7 @@ class Host:
         self.process = process
         self.paused = False
         self.links: list[Link] = []
+        self.on_commit: Callable[[bytes], None] = lambda _key: None
         self._waiting: list[Callable[[], None]] = []
 
     def arrive(self, act: Callable[[], None]) -> None:
@@ -52,6 +53,12 @@ class Host:
             self._waiting.append(act)
         else:
             act()
+
+    def run(self, name: str, keys: list[bytes], arguments: list[bytes]) -> Any:
+        reply = self.process.script(name, keys, arguments)
+        if name == "commit" and reply[0] == b"ok":
+            self.on_commit(keys[0])
+        return reply
 
     def pause(self) -> None:
         self.paused = True
@@ -104,7 +111,7 @@ class Link:
 
     async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Value]) -> Any:
         words = [key.encode() for key in keys], [*map(as_bytes, arguments)]
-        return await self._call(lambda: self._host.process.script(name, *words))
+        return await self._call(lambda: self._host.run(name, *words))
 
     async def execute(self, *command: Value) -> Any:
         words = [*map(as_bytes, command)]

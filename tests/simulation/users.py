@@ -12,11 +12,13 @@ from state.events import GiftShown
 from state.identity import Actor, Profile, Role
 from state.ports import Answer, Done
 from state.rejections import Unavailable
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import Ledger, Violation
 from tests.simulation.nodes import Session, SimNode
 
 ANSWER_SECONDS = 3.0
 TRIES = 4
+# Some come back at once, some when everything about them must be settled.
+AFTER_A_CRASH_SECONDS = (0.0, 0.2, 2.0, 70.0)
 
 
 class User:
@@ -35,6 +37,10 @@ class User:
         self.refused = 0
         self.serial = 0
         self.resting = False
+        self.pace = 1.0
+        # A command without an answer is given again with its id, on whatever node comes next.
+        self.unanswered: tuple[Any, str] | None = None
+        self.first_answer: tuple[Answer, int] | None = None
         # What was acknowledged at which position, as long as no loss can have taken it.
         self.promised: list[tuple[str, str, int, int]] = []
 
@@ -49,11 +55,13 @@ class User:
     async def live(self, choose: Callable[[], SimNode | None], is_over: Callable[[], bool]) -> None:
         while not is_over():
             if not self.is_connected:
+                if self.session is not None and self.session.node.process.killed:
+                    await asyncio.sleep(self.rng.choice(AFTER_A_CRASH_SECONDS))
                 self._remember_position()
                 await self._connect(choose())
                 await asyncio.sleep(self.rng.uniform(0.05, 0.5))
                 continue
-            await asyncio.sleep(self.rng.choice((0.001, 0.05, 0.2, 1.0)))
+            await asyncio.sleep(self.rng.choice((0.001, 0.05, 0.2, 1.0)) * self.pace)
             if self.resting:
                 continue
             if self.rng.random() < 0.01:
@@ -112,9 +120,8 @@ class User:
     # --- Commands -----------------------------------------------------------------------------------------
 
     async def _do_something(self) -> None:
-        self.serial += 1
-        command_id = f"{self.user_id}-{self.serial}"
-        command = self._random_command(command_id)
+        command, command_id = self.unanswered or self._new_command()
+        self.unanswered = command, command_id
         repeats = 2 if self.rng.random() < 0.05 else 1
         for attempt in range(TRIES):
             session = self.session
@@ -135,13 +142,27 @@ class User:
                     raise task.exception() or AssertionError
             if answers and not late:
                 self._note(command, answers, losses)
+                # Sometimes the answer is lost on its way to the client, and the command comes again.
+                if self.rng.random() > 0.1:
+                    self.unanswered = self.first_answer = None
                 return
             await asyncio.sleep(self.rng.uniform(0.01, 0.3) * (attempt + 1))
+
+    def _new_command(self) -> tuple[Any, str]:
+        self.serial += 1
+        command_id = f"{self.user_id}-{self.serial}"
+        return self._random_command(command_id), command_id
 
     def _note(self, command: Any, answers: list[Answer], losses: int) -> None:
         first = answers[0]
         if any(type(answer) is not type(first) for answer in answers):
-            raise AssertionError(f"one command, different answers: {answers}")
+            raise Violation(f"one command, different answers: {answers}")
+        before = self.first_answer
+        self.first_answer = first, losses
+        if before is not None:
+            if isinstance(first, Done) and before[1] == self.ledger.losses and before[0] != first:
+                raise Violation(f"answered {before[0]} first and {first} later")
+            return
         if not isinstance(first, Done):
             self.refused += 1
             return

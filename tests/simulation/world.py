@@ -33,8 +33,9 @@ ROOMS = 3
 USERS_OF_A_ROOM = 8
 STORM_SECONDS = (4.0, 14.0)
 # Lease, taking over by the reaper (a second try included), grace of a seat, the sweep's round, some slack.
-CALM_SECONDS = 45.0
+CALM_SECONDS = 30.0
 STALE_SECONDS = 2.0
+CALM_PACE = 4.0
 SETTINGS = Settings(
     rooms=Rooms(
         seat_kept_seconds=4.0,
@@ -69,6 +70,7 @@ class World:
         self.weather = Weather(random.Random(seed + 1))
         self.model = ModelProcess(self.now_ms, shipped_scripts() if scripts is None else scripts)
         self.host = Host(self.model)
+        self.host.on_commit = lambda key: self.ledger.agree(self._document_of(key))
         self.nodes: list[SimNode] = []
         self.users: list[User] = []
         self.figures = Figures()
@@ -150,13 +152,18 @@ class World:
     async def _storm(self) -> None:
         self.storming = True
         self.weather.lost_messages = self.rng.choice((0.0, 0.01, 0.1))
-        self.weather.breaks = self.rng.choice((0.0, 0.001, 0.01))
+        self.weather.breaks = self.rng.choice((0.0, 0.01, 0.05))
+        faults = self._faults()
+        if self.rng.random() < 0.5:
+            faults += self._losses()
+        for user in self.users:
+            user.pace = 1.0
         end = asyncio.get_running_loop().time() + self.rng.uniform(*STORM_SECONDS)
         raging = []
         while asyncio.get_running_loop().time() < end:
             await asyncio.sleep(self.rng.uniform(0.1, 1.5))
             self.figures.faults += 1
-            raging.append(asyncio.ensure_future(self.rng.choice(self._faults())()))
+            raging.append(asyncio.ensure_future(self.rng.choice(faults)()))
         await asyncio.gather(*raging)
         self.weather.lost_messages = self.weather.breaks = 0.0
 
@@ -168,10 +175,10 @@ class World:
             self._kill_node,
             self._stop_node,
             self._pause_server,
-            self._fail_over,
-            self._restart_without_data,
-            self._flush,
         ]
+
+    def _losses(self) -> list[Callable[[], Awaitable[None]]]:
+        return [self._fail_over, self._restart_without_data, self._flush]
 
     async def _break_link(self) -> None:
         self._any_node().link.break_off()
@@ -242,6 +249,8 @@ class World:
     async def _calm(self) -> None:
         for node in self.nodes:
             node.link.cut = False
+        for user in self.users:
+            user.pace = CALM_PACE
         await asyncio.sleep(CALM_SECONDS / 2)
         await self._expect_fresh_views()
         await asyncio.sleep(CALM_SECONDS / 2)
@@ -262,9 +271,12 @@ class World:
                     raise Violation(f"{node.name} still follows epoch {view.epoch} of {view.room_id}")
 
     def _document(self, room_id: str) -> Room:
-        held = self.model.data.values.get(b"fl:{%s}:room" % room_id.encode())
+        return self._document_of(b"fl:{%s}:room" % room_id.encode())
+
+    def _document_of(self, key: bytes) -> Room:
+        held = self.model.data.values.get(key)
         if held is None:
-            raise Violation(f"{room_id} is gone")
+            raise Violation(f"{key.decode()} is gone")
         return decode_room(held[b"document"], held[b"epoch"].decode(), int(held[b"seq"]))
 
     def _expect_promises(self) -> None:

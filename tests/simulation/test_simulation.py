@@ -1,0 +1,38 @@
+"""The kernel through storms; the same seed gives the same run; and planted bugs do not go unseen."""
+
+import pytest
+
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.world import World
+
+WORLDS = 16
+OPERATIONS = 12_500
+MUTANT_SEEDS = range(900, 908)
+MUTANT_OPERATIONS = 3_000
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.mark.parametrize("seed", range(1, WORLDS + 1))
+def test_every_rule_holds_through_storms(seed: int) -> None:
+    figures = World(seed, OPERATIONS).run()
+    assert figures.operations >= OPERATIONS
+    assert figures.losses > 0
+    assert figures.restored > 0
+
+
+def test_a_seed_replays_its_run() -> None:
+    first, again = World(77, 1_000).run(), World(77, 1_000).run()
+    assert first == again
+    assert first.fingerprint != World(78, 1_000).run().fingerprint
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_planted_bug_is_found(name: str) -> None:
+    with MUTATIONS[name].planted() as scripts:
+        for seed in MUTANT_SEEDS:
+            try:
+                World(seed, MUTANT_OPERATIONS, scripts).run()
+            except Exception:
+                return
+    pytest.fail(f"nobody noticed that {name}")
