@@ -19,7 +19,7 @@ from state.identity import SYSTEM, Profile
 from state.keys import Keys
 from state.lease import Lease
 from state.rejections import Code, Rejection, Unavailable
-from state.room import Room, seat_of
+from state.room import is_concerned
 from state.rooms import Rooms
 from state.server import Server
 from state.supervision import stop
@@ -119,7 +119,6 @@ class Audience:
         lease: Lease,
         announcer: Announcer,
         *,
-        document: Callable[[str], Room | None],
         reached: Callable[[str, int], Awaitable[None]],
     ) -> None:
         self._reached = reached
@@ -127,7 +126,6 @@ class Audience:
         self._rooms = rooms
         self._lease = lease
         self._announcer = announcer
-        self._document = document
         self._local: dict[str, dict[str, Profile]] = {}
         self._noted: set[tuple[str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,9 +162,13 @@ class Audience:
             return
 
     async def _returned(self, room_id: str, user_id: str) -> None:
-        room = self._document(room_id)
-        if room is None or seat_of(room, user_id) is not None:
+        if self._concerns(room_id, user_id):
             await self._say(room_id, c.MarkBack(user_id=user_id))
+
+    def _concerns(self, room_id: str, user_id: str) -> bool:
+        """Whether the document has anything of this user, as far as this node knows."""
+        room = self._rooms.newest(room_id)
+        return room is None or is_concerned(room, user_id)
 
     async def _enter(
         self, room_id: str, connection_id: str, profile: Profile, capacity: int
@@ -213,6 +215,8 @@ class Audience:
         await self._gone(room_id, user_id, keep_seat=True)
 
     async def _gone(self, room_id: str, user_id: str, *, keep_seat: bool) -> None:
+        if not self._concerns(room_id, user_id):
+            return
         if not keep_seat:
             await self._say(room_id, c.ReleaseUser(user_id=user_id))
             return

@@ -141,7 +141,6 @@ class Kernel(Outpost):
             self.rooms,
             self.lease,
             self.announcer,
-            document=self._document,
             reached=self.followers.reached,
         )
         self.reaper = Reaper(
@@ -173,10 +172,6 @@ class Kernel(Outpost):
             await part.close()
         await self.lease.close()
         await super().close()
-
-    def _document(self, room_id: str) -> Room | None:
-        view = self.followers.view(room_id)
-        return None if view is None else view.room
 
     def _on_change(self, room: Room) -> None:
         self.clock.note(room)

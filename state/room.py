@@ -135,6 +135,15 @@ def seat_of(room: Room, user_id: str) -> Seat | None:
     return None
 
 
+def is_concerned(room: Room, user_id: str) -> bool:
+    """Whether the user sits, or waits for a seat."""
+    return (
+        seat_of(room, user_id) is not None
+        or any(invite.user_id == user_id for invite in room.invites)
+        or any(request.user.user_id == user_id for request in room.requests)
+    )
+
+
 def is_mic_muted(room: Room, user_id: str) -> bool:
     """Whether an admin muted this user, wherever it sits."""
     return user_id in room.mic_mutes

@@ -180,6 +180,11 @@ class Rooms:
         target = target_of(room, command)
         return Facts() if target is None else Facts(target=await self._member(room_id, target))
 
+    def newest(self, room_id: str) -> Room | None:
+        """The newest copy that this node has, if any, without asking the store."""
+        mailbox = self._mailboxes.get(room_id)
+        return self._newest(room_id, Mailbox() if mailbox is None else mailbox)
+
     def _newest(self, room_id: str, mailbox: Mailbox) -> Room | None:
         view = self._view(room_id)
         base = mailbox.base
