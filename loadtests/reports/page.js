@@ -25,10 +25,11 @@ function niceStep(range) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => range / step <= 5) ?? power;
 }
 
-function line(values, x, y) {
+// A second in which nothing was answered breaks the line; one in which nothing was sampled does not.
+function line(values, x, y, joined) {
   let path = '', pen = false;
   values.forEach((value, index) => {
-    if (value === null || value === undefined) { pen = false; return; }
+    if (value === null || value === undefined) { pen = pen && joined; return; }
     path += `${pen ? 'L' : 'M'}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
     if (!pen) path += 'h0.01';
     pen = true;
@@ -36,7 +37,7 @@ function line(values, x, y) {
   return path;
 }
 
-function chart(title, unit, lines) {
+function chart(title, unit, lines, joined = false) {
   const names = Object.keys(lines).filter((name) => lines[name].some((value) => value !== null));
   if (names.length === 0) return null;
   const count = Math.max(2, report.timeline.seconds);
@@ -54,7 +55,7 @@ function chart(title, unit, lines) {
     svg.append(drawn('text', { x: x(second), y: HEIGHT - 6, 'text-anchor': 'middle' }, `${second} s`));
   }
   names.forEach((name, index) => {
-    svg.append(drawn('path', { class: `s${index % 6}`, d: line(lines[name], x, y) }));
+    svg.append(drawn('path', { class: `s${index % 6}`, d: line(lines[name], x, y, joined) }));
   });
   const labels = names.map((name, index) => element('span', { className: `s${index % 6}` }, name));
   const caption = element('figcaption', {}, `${title}${unit ? `, ${unit}` : ''} `, ...labels);
@@ -120,9 +121,9 @@ function charts() {
     chart('Events, decided to delivered', 'ms', pick(events, 'p50', 'p95', 'p99')),
     chart('Answers', 'per second', { answers: acks.count }),
     chart('Errors', 'per second', errors),
-    chart('Users', '', gauge(['users'])),
-    chart('Processor', '% of a core', share(gauge(['server cpu', 'load cpu']))),
-    chart('Server memory', 'MiB', gauge(['server memory'])),
+    chart('Users', '', gauge(['users']), true),
+    chart('Processor', '% of a core', share(gauge(['server cpu', 'load cpu'])), true),
+    chart('Server memory', 'MiB', gauge(['server memory']), true),
   ];
   root.append(element('h2', {}, 'Over time'),
     element('div', { className: 'charts' }, ...drawings.filter(Boolean)));

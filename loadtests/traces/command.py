@@ -79,6 +79,7 @@ def _replay_parser() -> argparse.ArgumentParser:
     _server(words)
     words.add_argument("--speed", type=_speed, default=1.0, help="2x, 0.5x, or max (default 1x)")
     words.add_argument("--clone", type=int, default=1, metavar="N", help="N copies of every room at once")
+    words.add_argument("--spread", type=float, default=0.0, metavar="SECONDS", help="copies start over this")
     words.add_argument(
         "--loop", type=int, nargs="?", const=0, default=1, metavar="N", help="N times, or on and on"
     )
@@ -115,7 +116,15 @@ def replay(arguments: Sequence[str]) -> int:
     except (TraceUnreadable, Misdescribed) as problem:
         print(f"flylive replay: {problem}", file=sys.stderr)
         return MISUSED
-    wish = Wish(words.speed, words.clone, words.loop or None, words.max_gap, words.check, bounds)
+    wish = Wish(
+        speed=words.speed,
+        clones=words.clone,
+        rounds=words.loop or None,
+        max_gap=words.max_gap,
+        spread_seconds=words.spread,
+        check=words.check,
+        thresholds=bounds,
+    )
     if words.dry_run:
         print(preview(trace, wish))
         return DONE

@@ -20,6 +20,7 @@ from loadtests.traffic.scenario import Phase, Scenario, Threshold
 from loadtests.traffic.world import gather_bounded, new_run_id
 
 SHOWN_DIFFERENCES = 20
+ROOMS_AT_ONCE = 8
 # With nobody acting any more, the server's own doings (away marks, announcements) come to rest.
 REST_SECONDS = 1.0
 
@@ -31,6 +32,7 @@ class Wish(msgspec.Struct, frozen=True):
     clones: int = 1
     rounds: int | None = 1
     max_gap: float | None = None
+    spread_seconds: float = 0.0
     check: bool = False
     thresholds: dict[str, Threshold] = {}
 
@@ -45,7 +47,7 @@ async def perform(
 ) -> Result:
     """Play a trace against a server."""
     plan = planned(trace, in_order=wish.check, max_gap=wish.max_gap)
-    length = plan.seconds / wish.speed if wish.speed else 0.0
+    length = wish.spread_seconds + (plan.seconds / wish.speed if wish.speed else 0.0)
     hold = Phase("hold", length * (wish.rounds or 1))
     stem = Path(name).name.removesuffix(".gz").removesuffix(".jsonl")
     scenario = Scenario(f"replay-{stem}", wish.title(stem), (), (hold,), thresholds=wish.thresholds)
@@ -70,10 +72,14 @@ async def perform(
 
 
 async def _round(rest: Rest, stage: Stage, plan: Plan, wish: Wish) -> None:
-    run_id, pace = new_run_id(), Pace(wish.speed, wish.check)
-    copies = [(room, f"{run_id}-{copy}") for room in plan.rooms for copy in range(wish.clones)]
+    run_id, later = new_run_id(), wish.spread_seconds / wish.clones
+    copies = [(room, copy) for room in plan.rooms for copy in range(wish.clones)]
     replays: list[RoomReplay] = await gather_bounded(
-        (make_room(rest, stage, plan, room, copy, pace) for room, copy in copies), 8
+        (
+            make_room(rest, stage, plan, room, f"{run_id}-{copy}", Pace(wish.speed, wish.check, copy * later))
+            for room, copy in copies
+        ),
+        ROOMS_AT_ONCE,
     )
     stage.begin()
     try:

@@ -37,13 +37,14 @@ UNREPEATABLE_CODES = frozenset({"RATE_LIMITED", "CHAT_TOO_FAST", "UNAVAILABLE", 
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How fast, and whether in order. Speed 0 is as fast as it goes."""
+    """How fast, from when, and whether in order. Speed 0 is as fast as it goes."""
 
     speed: float = 1.0
     check: bool = False
+    starts_at: float = 0.0
 
     def due(self, t: float) -> float:
-        return t / self.speed if self.speed else 0.0
+        return self.starts_at + (t / self.speed if self.speed else 0.0)
 
 
 class Watcher:
@@ -132,7 +133,7 @@ class RoomReplay:
         self.kept = connection
 
     async def _until(self, due: float) -> None:
-        if not self.pace.speed:
+        if not self.pace.speed and self.stage.clock() >= due:
             # As fast as it goes: let the loop breathe, so that answers are read meanwhile.
             await asyncio.sleep(0)
             return

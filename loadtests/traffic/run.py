@@ -23,6 +23,7 @@ from loadtests.traffic.scenario import Scenario, Threshold
 DONE, FAILED, MISUSED, BROKEN = 0, 1, 2, 99
 BUSY_SHARE = 0.8
 LATE_MILLISECONDS = 100.0
+METRICS_SECONDS = 5.0
 METRICS = {
     "process_cpu_seconds_total": "server cpu seconds",
     "process_resident_memory_bytes": "server memory MiB",
@@ -91,15 +92,25 @@ class Watch:
         self.own_cpu = time.process_time()
 
     async def run(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=2)
+        """Until the stage is over. A server that is slow to answer holds up nobody but its own sampling."""
+        timeout = aiohttp.ClientTimeout(total=METRICS_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
+            sampling = [
+                asyncio.create_task(self._sample(session, url, f" {number}" if len(self.urls) > 1 else ""))
+                for number, url in enumerate(self.urls)
+            ]
             while not self.stage.over:
                 before = time.monotonic()
                 await asyncio.sleep(1.0)
                 self._own(time.monotonic() - before)
-                for number, url in enumerate(self.urls):
-                    await self._server(session, url, f" {number}" if len(self.urls) > 1 else "")
                 self.show(self.scenario, self.stage.measures, self.stage.clock(), self.stage.online)
+            for task in sampling:
+                task.cancel()
+
+    async def _sample(self, session: aiohttp.ClientSession, url: str, suffix: str) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await self._server(session, url, suffix)
 
     def _own(self, elapsed: float) -> None:
         used, measures = time.process_time(), self.stage.measures
