@@ -150,9 +150,8 @@ class Doorway:
             inbox=user.inbox_position,
         )
         session.record = record
-        await asyncio.gather(
-            self._records.create(record, session.connection_id), self._take_device(session, None)
-        )
+        await self._records.create(record, session.connection_id)
+        await self._take_device(session, None)
         refusal = self._refusal(channel, claims)
         if session.ended is not None:
             refusal = Rejection(Code.CONFLICT, f"ended while connecting: {session.ended}")

@@ -41,6 +41,7 @@ from state.events import (
     concerned,
 )
 from state.following import RoomView
+from state.identity import Actor
 from state.room import Room, is_admin, role_of
 from state.wire import encode_event, encode_fields, passed_over
 
@@ -98,6 +99,8 @@ class Channel:
         # every session whose token names this room, joined or not
         self.sessions: dict[str, dict[str, Session]] = {}
         self._told_online = 0
+        self._snapshot: dict[str, Any] | None = None
+        self._snapshot_room: Room | None = None
         self._endings = endings
         self._tap = tap
         self._ring: deque[Sent] = deque(maxlen=RING_EVENTS)
@@ -141,6 +144,16 @@ class Channel:
 
     def members(self) -> list[Session]:
         return [session for own in self.sessions.values() for session in own.values() if session.joined]
+
+    def snapshot(self, viewer: Actor) -> dict[str, Any]:
+        """As the view's, made once for all who join between two events, while it is the same for all."""
+        assert self.view is not None
+        room = self.view.room
+        if room.requests or room.invites:
+            return self.view.snapshot(viewer)
+        if self._snapshot is None or self._snapshot_room is not room:
+            self._snapshot, self._snapshot_room = self.view.snapshot(viewer), room
+        return self._snapshot
 
     # -- what a viewer may see -----------------------------------------------------------------------------
 

@@ -285,7 +285,7 @@ class Gateway:
 
     def replaced_snapshot(self, channel: Channel, session: Session) -> None:
         assert channel.view is not None
-        self._membership.send_snapshot(session, channel.view)
+        self._membership.send_snapshot(session, channel, channel.view)
         if not self._unsaved:
             self.parts.background.spawn(self._save_unsaved())
         self._unsaved.add(session)
@@ -293,7 +293,9 @@ class Gateway:
     async def _save_unsaved(self) -> None:
         while self._unsaved:
             sessions, self._unsaved = self._unsaved, set()
-            await asyncio.gather(*(self.parts.records.save(session.record) for session in sessions))
+            await asyncio.gather(
+                *(self.parts.records.save(session.record, session.connection_id) for session in sessions)
+            )
 
     # -- the clock -----------------------------------------------------------------------------------------
 

@@ -46,14 +46,17 @@ class Letters:
 
     async def follow(self, user: User) -> None:
         """Hear the inbox of this user; many connections of one user share one subscription."""
-        if user.following is None:
-            user.following = asyncio.get_running_loop().create_task(self._begin(user))
-        following = user.following
+        if user.following is not None:
+            await asyncio.shield(user.following)
+            return
+        following = user.following = asyncio.get_running_loop().create_future()
+        following.add_done_callback(_heard)  # there may be nobody else who waits for it
         try:
-            await asyncio.shield(following)
-        except Unavailable:
-            if user.following is following:
-                user.following = None
+            await self._begin(user)
+            following.set_result(None)
+        except BaseException as failure:
+            user.following = None
+            following.set_exception(Unavailable(f"the inbox can not be followed: {failure!r}"))
             raise
 
     async def _begin(self, user: User) -> None:
@@ -107,8 +110,13 @@ class Letters:
 
     async def _store(self, session: Session, number: int) -> None:
         try:
-            await self._records.save(session.record)
+            await self._records.save(session.record, session.connection_id)
         except Unavailable:
             return  # the frames stay exact until a later mark is stored
         if session.unconfirmed == number and session.ended is None and session.channel is not None:
             session.channel.shared_again(session)
+
+
+def _heard(following: asyncio.Future[None]) -> None:
+    if not following.cancelled():
+        following.exception()

@@ -81,7 +81,7 @@ class Membership:
         if missed is not None:
             data["events"] = [self._listed(session, view, sent) for sent in missed]
         else:
-            data["snapshot"] = view.snapshot(session.actor)
+            data["snapshot"] = channel.snapshot(session.actor)
         await self._store(session, epoch, seq)
         return self._begin(session, channel, epoch, seq, ack_id, data)
 
@@ -146,7 +146,7 @@ class Membership:
             reset=False,
         )
         try:
-            await self._records.save(session.record)
+            await self._records.save(session.record, session.connection_id)
         except Unavailable:
             session.record = record
             raise
@@ -200,11 +200,11 @@ class Membership:
             return
         await self.join(session, RoomJoin(epoch=command.epoch, last_seq=command.last_seq), ack_id)
 
-    def send_snapshot(self, session: Session, view: RoomView) -> None:
+    def send_snapshot(self, session: Session, channel: Channel, view: RoomView) -> None:
         """After a reset: the state as it is now, in place of events that can not be had."""
         body = {
             "room_id": session.room_id,
-            "snapshot": view.snapshot(session.actor),
+            "snapshot": channel.snapshot(session.actor),
             "you": self._you(session, view),
         }
         session.connection.send(Frames("room:snapshot", body, room_position(view.epoch, view.seq)))
@@ -224,7 +224,7 @@ class Membership:
             return NOT_IN_ROOM
         session.channel.leave(session)
         session.record = replace(session.record, joined=False)
-        await self._records.save(session.record)
+        await self._records.save(session.record, session.connection_id)
         await self._audience.leave(session.member_of, session.connection_id)
         session.member_of = None
         return Done({})

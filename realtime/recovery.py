@@ -6,8 +6,8 @@ this client knows, and bound to the user. Beside it stands its owner, the connec
 now. Whoever resumes puts itself there in the same round trip and learns whom it has replaced: of two rivals
 the later one wins, and the earlier one is closed, wherever it is.
 
-Both keys live under a lease that the owner's node refreshes; after a disconnect, orderly or not, at least
-half of it is left, which is the time a client may take to come back.
+It lives under a lease that the owner's node refreshes; after a disconnect, orderly or not, at least half
+of it is left, which is the time a client may take to come back.
 """
 
 from __future__ import annotations
@@ -64,41 +64,33 @@ class Records:
         self._prefix = prefix
         self.lease_seconds = lease_seconds
 
-    def _keys(self, private_id: str) -> tuple[str, str]:
-        """One slot for both, so that one connection of a cluster carries them in order."""
-        tag = f"{self._prefix}:{{s:{private_id}}}"
-        return f"{tag}:record", f"{tag}:owner"
+    def _key(self, private_id: str) -> str:
+        return f"{self._prefix}:{{s:{private_id}}}:session"
 
     def _device_key(self, user_id: str, device_id: str) -> str:
         return f"{self._prefix}:{{u:{user_id}}}:device:{device_id}"
 
     async def create(self, record: Record, owner: str) -> None:
-        record_key, owner_key = self._keys(record.private_id)
-        lease = 2 * self.lease_seconds
-        await asyncio.gather(
-            self._server.execute("SET", record_key, _encode(record), "EX", lease),
-            self._server.execute("SET", owner_key, owner, "EX", lease),
-        )
+        await self._save(record, owner, "1")
 
-    async def save(self, record: Record) -> None:
-        """Replace the record, unless it has been forgotten meanwhile."""
-        key = self._keys(record.private_id)[0]
-        await self._server.execute("SET", key, _encode(record), "XX", "EX", 2 * self.lease_seconds)
+    async def save(self, record: Record, owner: str) -> None:
+        """Replace the record, unless it has been forgotten or taken over meanwhile."""
+        await self._save(record, owner, "0")
+
+    async def _save(self, record: Record, owner: str, is_new: str) -> None:
+        arguments = (owner, _encode(record), 2 * self.lease_seconds, is_new)
+        await self._server.script("session_save", (self._key(record.private_id),), arguments)
 
     async def claim(self, private_id: str, owner: str) -> tuple[Record, str] | None:
         """Become the owner of a session; returns it with the owner before. None: there is none."""
         if PRIVATE_ID.fullmatch(private_id) is None:
             return None
-        record_key, owner_key = self._keys(private_id)
-        lease = 2 * self.lease_seconds
-        found, before = await asyncio.gather(
-            self._server.execute("GETEX", record_key, "EX", lease),
-            self._server.execute("SET", owner_key, owner, "XX", "GET", "EX", lease),
-        )
-        if found is None or before is None:
+        arguments = (owner, 2 * self.lease_seconds)
+        held = await self._server.script("session_claim", (self._key(private_id),), arguments)
+        if not held:
             return None
         try:
-            return _read(found), bytes(before).decode()
+            return _read(held[0]), bytes(held[1]).decode()
         except msgspec.DecodeError:
             return None  # written by another version of this program
 
@@ -110,17 +102,17 @@ class Records:
 
     async def keep(self, records: Iterable[Record]) -> None:
         """Refresh the leases of sessions that are connected here."""
+        seconds = 2 * self.lease_seconds
         commands: list[tuple[str, str, int]] = []
         for record in records:
-            commands += [("EXPIRE", key, 2 * self.lease_seconds) for key in self._keys(record.private_id)]
+            commands.append(("EXPIRE", self._key(record.private_id), seconds))
             if record.device_id is not None:
-                key = self._device_key(record.user_id, record.device_id)
-                commands.append(("EXPIRE", key, 2 * self.lease_seconds))
+                commands.append(("EXPIRE", self._device_key(record.user_id, record.device_id), seconds))
         await self._quietly(commands)
 
     async def forget(self, record: Record) -> None:
         """The client left or was sent away: it may come back only as a new one."""
-        await self._quietly([("DEL", key) for key in self._keys(record.private_id)])
+        await self._quietly([("DEL", self._key(record.private_id))])
 
     async def _quietly(self, commands: Sequence[tuple[str | int, ...]]) -> None:
         """For commands whose failure the leases make good."""

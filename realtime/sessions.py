@@ -40,7 +40,7 @@ class User:
         # connections that are being accepted; they keep the user here
         self.arriving = 0
         # the subscription to the user's inbox, shared by all connections
-        self.following: asyncio.Task[None] | None = None
+        self.following: asyncio.Future[None] | None = None
         self.reader: InboxListener | None = None
         self.inbox_position = ""
 

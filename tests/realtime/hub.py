@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,6 +60,8 @@ class Hub:
         self.members: dict[str, dict[str, Profile]] = {}
         self.inboxes: dict[str, list[Letter]] = {}
         self.keys: dict[str, bytes] = {}
+        # kept sessions: owner and record by key
+        self.kept: dict[str, tuple[bytes, bytes]] = {}
 
     def node(self, node_id: str) -> HubNode:
         self.nodes[node_id] = HubNode(self, node_id)
@@ -144,11 +146,27 @@ class HubNode:
             keys[key] = value if isinstance(value, bytes) else str(value).encode()
             return before if "GET" in command else b"OK"
         if name == "DEL":
-            return int(keys.pop(key, None) is not None)
-        if name in ("GET", "GETEX"):
+            return int(keys.pop(key, None) is not None or self.hub.kept.pop(key, None) is not None)
+        if name == "GET":
             return before
         assert name == "EXPIRE", command
         return int(before is not None)
+
+    async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Value]) -> Any:
+        """As the scripts of these names do."""
+        await self.hub.reach()
+        kept, owner = self.hub.kept, str(arguments[0]).encode()
+        held = kept.get(keys[0])
+        if name == "session_claim":
+            if held is None:
+                return []
+            kept[keys[0]] = owner, held[1]
+            return [held[1], held[0]]
+        assert name == "session_save", name
+        if arguments[3] == "0" and (held is None or held[0] != owner):
+            return 0
+        kept[keys[0]] = owner, bytes(arguments[1])  # type: ignore[arg-type]
+        return 1
 
     # -- Rooms ---------------------------------------------------------------------------------------------
 
