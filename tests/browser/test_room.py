@@ -23,6 +23,10 @@ JOINED = "main[data-status=joined]"
 LISTENING = "main[data-sound=listening]"
 
 
+def node_with_sound(data: Path, *flags: str) -> contextlib.AbstractContextManager[NodeProcess]:
+    return running_node(data, *flags, FLYLIVE_SFU_WORKERS="1")
+
+
 def rest(node: NodeProcess, method: str, path: str, body: object = None, **headers: str) -> Any:
     """A backend's call; its data."""
     request = urllib.request.Request(
@@ -52,7 +56,7 @@ def prepare(node: NodeProcess) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def three_people(data: Path) -> AsyncIterator[tuple[NodeProcess, Browser, Page, Page, Page]]:
-    with running_node(data) as node:
+    with node_with_sound(data) as node:
         links = await asyncio.to_thread(prepare, node)
         async with opened_browser() as browser:
             people = [await browser.open(user, link) for user, link in links.items()]
@@ -152,7 +156,7 @@ async def test_requests_are_answered_and_seats_locked(data_directory: Path) -> N
 
 
 async def test_pages_come_back_after_the_server_did(data_directory: Path) -> None:
-    with running_node(data_directory) as node:
+    with node_with_sound(data_directory) as node:
         port = node.url.rsplit(":", 1)[1]
         links = await asyncio.to_thread(prepare, node)
         async with opened_browser() as browser:
@@ -162,7 +166,7 @@ async def test_pages_come_back_after_the_server_did(data_directory: Path) -> Non
             await ann.appear(seat_of("Ann"))
             await asyncio.to_thread(node.stop)
             await ann.appear("[data-testid=reconnecting]")
-            with running_node(data_directory, "--port", port):
+            with node_with_sound(data_directory, "--port", port):
                 await ann.appear(JOINED, 30)
                 await ann.appear(seat_of("Ann"))
                 await ann.appear(LISTENING, 30)
@@ -185,7 +189,7 @@ async def test_both_ways_of_sound_meet_in_one_room(data_directory: Path) -> None
 
 
 async def test_the_page_reads_from_right_to_left(data_directory: Path) -> None:
-    with running_node(data_directory) as node:
+    with node_with_sound(data_directory) as node:
         links = await asyncio.to_thread(prepare, node)
         async with opened_browser() as browser:
             page = await browser.open("ann", links["ann"], language="ar-EG")

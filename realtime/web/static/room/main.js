@@ -26,7 +26,7 @@ function Door({ texts, onToken }) {
     event.preventDefault();
     onToken(token.trim());
   };
-  return html`<main class="door" dir=${texts.direction} lang=${texts.language}>
+  return html`<main class="door" dir=${texts.direction} lang=${texts.lang}>
     <h1>${texts.title} ${roomId}</h1>
     ${document.body.dataset.visitors === "yes" && html`<form onSubmit=${visit}><label>${texts.name}<input value=${name} maxlength="40" required dir="auto" onInput=${(event) => setName(event.target.value)} /></label>
       <button class="primary">${texts.enter}</button></form>`}

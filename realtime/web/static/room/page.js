@@ -181,7 +181,7 @@ export function RoomPage({ client, texts, onLanguage }) {
   const invite = room?.invites.find((candidate) => candidate.user_id === undefined || candidate.user_id === room.you.user_id);
   const lines = room ? [...room.chat, ...around.notices].sort((one, other) => one.at - other.at) : [];
   const ended = client.status === "ended" || client.status === "refused" || room?.closed;
-  return html`<main class="room" dir=${texts.direction} lang=${texts.language} data-status=${client.status} data-sound=${sound.state}>
+  return html`<main class="room" dir=${texts.direction} lang=${texts.lang} data-status=${client.status} data-sound=${sound.state}>
     <div ref=${sink} class="sink" hidden></div>
     ${client.status === "reconnecting" && html`<p class="banner" role="alert" data-testid="reconnecting">${texts.reconnecting}</p>`}
     ${ended && html`<p class="banner ended" role="alert" data-testid="ended">${room?.closed ? texts.closed : texts.refusal(client.refusal ?? { code: "", message: texts.ended })}</p>`}

@@ -61,6 +61,6 @@ const REFUSALS = {
 
 export function textsFor(language) {
   const texts = language === "ar" ? { ...ENGLISH, ...ARABIC } : ENGLISH;
-  return { language, direction: language === "ar" ? "rtl" : "ltr", ...texts,
+  return { ...texts, lang: language, direction: language === "ar" ? "rtl" : "ltr",
     refusal: (error) => REFUSALS[language][error.code] ?? REFUSALS.en[error.code] ?? error.message };
 }
