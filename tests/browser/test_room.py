@@ -94,7 +94,6 @@ async def test_people_meet_talk_and_give(data_directory: Path) -> None:
         await ann.click("[data-testid=take-seat]")
         for page in (olga, ann, bob):
             await page.appear(seat_of("Ann"))
-        await ann.click("[data-testid=mic]")
         await ann.appear("[data-testid=mic][aria-pressed=true]")
         await louder(bob)
         await bob.appear(".seat.speaking")
@@ -120,7 +119,6 @@ async def test_people_meet_talk_and_give(data_directory: Path) -> None:
 async def test_moderation_is_felt_at_once(data_directory: Path) -> None:
     async with three_people(data_directory) as (_node, _browser, olga, ann, bob):
         await ann.click("[data-testid=take-seat]")
-        await ann.click("[data-testid=mic]")
         await ann.appear("[data-testid=mic][aria-pressed=true]")
         await louder(bob)
         await olga.click(seat_of("Ann"))
@@ -181,7 +179,6 @@ async def test_both_ways_of_sound_meet_in_one_room(data_directory: Path) -> None
         await bob.appear(LISTENING)
         for page in (ann, bob):
             await page.click("[data-testid=take-seat]")
-            await page.click("[data-testid=mic]")
             await page.appear("[data-testid=mic][aria-pressed=true]")
         for page in (olga, ann, bob):
             await louder(page)
