@@ -23,6 +23,7 @@ from api.catalog import seed
 from api.ledger.database import pool_options
 from realtime import collector
 from realtime.assembly import GatewayPart, build_gateway
+from realtime.config import EVERYWHERE
 from realtime.development import SAMPLE_ROOM, Development
 from realtime.documents.asyncapi import asyncapi
 from realtime.documents.tables import tables
@@ -233,7 +234,8 @@ async def _connected(
 def served_url(host: str, listener: socket.socket) -> str:
     """The URL of the listening socket; an address that means "all" is reached over loopback."""
     port = listener.getsockname()[1]
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    reached = EVERYWHERE.get(host, host)
+    name = f"[{reached}]" if ":" in reached else reached
     return f"http://{name}:{port}"
 
 

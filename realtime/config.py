@@ -30,6 +30,8 @@ SHORT_NAMES = {
     "FLYLIVE_PORT": "node.port",
 }
 DEFAULT = "default"
+# Addresses that mean every interface, and how this machine reaches itself then.
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Assignment(msgspec.Struct, frozen=True):

@@ -15,13 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from realtime.config import is_loopback
+from realtime.config import EVERYWHERE, is_loopback
 from realtime.failures import CannotStart
 from realtime.web.certificate import local_address, tls_context
 from state.settings import Node
 
 HTTPS_OFFSET = 8443 - 8080
-EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
 class Secure(msgspec.Struct, frozen=True):
@@ -61,7 +60,7 @@ def _https_socket(node: Node) -> socket.socket:
 
 
 def _secure(host: str, listener: socket.socket, data: Path) -> Secure:
-    address = local_address() if host in EVERY_ADDRESS else host
+    address = local_address() if host in EVERYWHERE else host
     try:
         data.mkdir(parents=True, exist_ok=True)
         now = datetime.datetime.now(datetime.UTC)

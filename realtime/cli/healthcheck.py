@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from realtime.cli.options import configuration, settings_parser
+from realtime.config import EVERYWHERE
 from realtime.failures import EXIT_DONE, EXIT_FAILED
 
 SECONDS = 5.0
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def healthcheck(words: Sequence[str]) -> int:
@@ -18,7 +18,7 @@ def healthcheck(words: Sequence[str]) -> int:
     parser.add_argument("--live", action="store_true", help="ask only whether the process answers")
     options = parser.parse_args(words)
     node = configuration(options).settings.node
-    host = _EVERYWHERE.get(node.host, node.host)
+    host = EVERYWHERE.get(node.host, node.host)
     connection = http.client.HTTPConnection(host, node.port, timeout=SECONDS)
     try:
         connection.request("GET", "/healthz" if options.live else "/readyz")

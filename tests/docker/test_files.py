@@ -78,6 +78,12 @@ def test_the_compose_file_is_closed_in_itself() -> None:
             assert source in volumes or (DOCKER / source).exists(), f"{name} mounts {source}"
 
 
+def test_the_nodes_reach_each_other_by_their_own_names() -> None:
+    services = _compose()["services"]
+    for name in ("node-1", "node-2"):
+        assert services[name]["environment"]["FLYLIVE_GATEWAY_ADVERTISED_URL"] == f"http://{name}:8080"
+
+
 def test_no_two_services_publish_the_same_port() -> None:
     ports = [port for service in _compose()["services"].values() for port in service.get("ports", [])]
     published = [port.rsplit(":", 1)[0] + ("/udp" if port.endswith("/udp") else "") for port in ports]
