@@ -70,7 +70,8 @@ bool replay_guess(const struct replay_window *window, uint16_t sequence, uint64_
     }
     int64_t base = (int64_t)(window->highest & ~(uint64_t)0xffff), guess = base + sequence;
     int64_t distance = guess - (int64_t)window->highest;
-    if (distance > 0x8000 && base > 0) /* before the first roll-over nothing can lie behind it: a leap ahead */
+    if (distance > 0x8000 &&
+        base > 0) /* before the first roll-over nothing can lie behind it: a leap ahead */
         guess -= 0x10000;
     else if (distance < -0x8000)
         guess += 0x10000;

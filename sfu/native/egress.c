@@ -313,7 +313,6 @@ void egress_push(struct engine *engine, const struct job *job)
     engine->next_job = (number + 1) % MAX_JOBS;
     stored->job = *job;
     stored->job.payload = stored->payload;
-    stored->started_ns = job->arrival_ns - engine->held_ns;
     memcpy(stored->payload, job->payload, job->bytes);
     if (job->only != NULL) {
         append(engine, number, job->only);
@@ -376,9 +375,9 @@ static void add_packet(struct engine *engine, struct transport *transport, struc
     }
     if (parcel->packets == 0) {
         parcel->segment = bytes;
-        parcel->started_ns = stored->started_ns;
-    } else if (stored->started_ns < parcel->started_ns) {
-        parcel->started_ns = stored->started_ns;
+        parcel->started_ns = stored->job.started_ns;
+    } else if (stored->job.started_ns < parcel->started_ns) {
+        parcel->started_ns = stored->job.started_ns;
     }
     parcel->bytes += bytes;
     parcel->packets++;

@@ -47,7 +47,7 @@ static bool open_receive(struct engine *engine)
     return true;
 }
 
-/* Datagrams that may not be fragmented need no identification number, which costs the kernel a hash per packet.
+/* Datagrams that may not be fragmented need no identification number, which costs the kernel a hash each.
  * Ours are small; a route that cannot take them is told by ICE, whose checks are sent the same way. */
 static void forbid_fragments(int descriptor)
 {

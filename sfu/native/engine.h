@@ -195,7 +195,7 @@ struct job { /* one packet of one source on its way to that source's listeners *
     const uint8_t *payload; /* whoever pushes the job may forget it afterwards: it is copied */
     size_t bytes;
     struct place place;
-    int64_t arrival_ns;
+    int64_t arrival_ns, started_ns; /* started: from when its latency counts */
     struct rtp_red red;
     bool is_red, newest; /* newest: the highest index of its source so far */
     uint8_t level;
@@ -203,7 +203,6 @@ struct job { /* one packet of one source on its way to that source's listeners *
 
 struct stored_job {
     struct job job;
-    int64_t started_ns;  /* when its latency began to count */
     uint32_t references; /* by pending packets; 0: free */
     uint8_t payload[RTP_MAX_BYTES];
 };

@@ -70,7 +70,7 @@ static size_t first_syllable(struct producer *producer, int64_t now_ns, struct p
     return count - start;
 }
 
-static struct job replayed(struct producer *producer, const struct preroll_packet *packet)
+static struct job replayed(struct producer *producer, const struct preroll_packet *packet, int64_t now_ns)
 {
     struct job job = {
         .source = &producer->source,
@@ -79,6 +79,7 @@ static struct job replayed(struct producer *producer, const struct preroll_packe
         .bytes = packet->bytes,
         .place = packet->place,
         .arrival_ns = packet->arrival_ns,
+        .started_ns = now_ns,
         .is_red = packet->is_red,
         .newest = true,
         .level = packet->level,
@@ -93,7 +94,7 @@ void preroll_slot(struct engine *engine, struct slot *slot, int64_t now_ns)
     struct preroll_packet *packets[PREROLL_PACKETS];
     size_t count = first_syllable(slot->occupant, now_ns, packets);
     for (size_t i = 0; i < count; i++) {
-        struct job job = replayed(slot->occupant, packets[i]);
+        struct job job = replayed(slot->occupant, packets[i], now_ns);
         push_through(engine, slot, &job);
     }
     egress_run(engine);
@@ -106,7 +107,7 @@ void preroll_consumer(struct engine *engine, struct consumer *consumer, struct p
     struct preroll_packet *packets[PREROLL_PACKETS];
     size_t count = first_syllable(producer, now_ns, packets);
     for (size_t i = 0; i < count; i++) {
-        struct job job = replayed(producer, packets[i]);
+        struct job job = replayed(producer, packets[i], now_ns);
         job.only = consumer;
         egress_push(engine, &job);
     }
@@ -133,6 +134,7 @@ static void fall_silent(struct engine *engine, struct producer *producer, int64_
             .bytes = sizeof SILENCE_PAYLOAD,
             .place = continuity_append(continuity, FRAME_TICKS, now_ns),
             .arrival_ns = now_ns,
+            .started_ns = now_ns,
             .newest = true,
             .level = 127,
         };
@@ -212,6 +214,7 @@ static void produce(struct engine *engine, struct producer *producer, const uint
         .payload = payload,
         .bytes = (size_t)bytes,
         .arrival_ns = now_ns,
+        .started_ns = now_ns - engine->held_ns,
         .level = level_bytes > 0 ? *level : UNKNOWN_LEVEL,
     };
     if (!accept_payload(producer, view, &job))

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -8,6 +9,7 @@
 #include "engine.h"
 
 enum { TICK_MS = 100 };
+static const int64_t CLOSED_PAUSE_NS = 10000000;
 static const int64_t TICK_NS = TICK_MS * 1000000LL, LOAD_WINDOW_NS = 200000000;
 
 int64_t clock_ns(void)
@@ -32,9 +34,9 @@ void engine_unlock(struct engine *engine)
 }
 
 /* How long packets wait for others to the same listener, so that they leave as one segmented send: not at all
- * while there is time to send them one by one; under load until the wait and the sending itself take together
- * what the options allow. So a large room, whose sending takes that long anyway, never waits: its batches form
- * by themselves. */
+ * while there is time to send them one by one; near saturation until the wait and the sending itself take
+ * together what the options allow. So a large room, whose sending takes that long anyway, never waits: its
+ * batches form by themselves. */
 struct load {
     int64_t window_start_ns, busy_ns;
     double share, batch_ns;
@@ -77,7 +79,9 @@ static void *loop(void *argument)
         struct pollfd events[2] = {{engine->descriptor, POLLIN, 0}, {engine->wake_descriptor, POLLIN, 0}};
         if (poll(events, 2, TICK_MS) < 0)
             continue;
-        bool has_packets = events[0].revents;
+        bool has_packets = events[0].revents & (POLLIN | POLLERR); /* an error is cleared by receiving */
+        if (events[0].revents & POLLNVAL)                          /* the socket was closed before us */
+            wait_ns(CLOSED_PAUSE_NS);
         int64_t hold = has_packets ? hold_ns(engine, &load) : 0;
         if (hold)
             wait_ns(hold);
@@ -101,7 +105,11 @@ bool engine_start(struct engine *engine)
     engine->wake_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (engine->wake_descriptor < 0)
         return false;
+    sigset_t all, before;
+    sigfillset(&all); /* signals are the interpreter's business */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     engine->running = pthread_create(&engine->thread, NULL, loop, engine) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!engine->running) {
         close(engine->wake_descriptor);
         engine->wake_descriptor = -1;

@@ -1,5 +1,5 @@
-/* The fuzzer's stand-ins for what the core calls: a cipher that is cheap and checks every initialisation vector,
- * and a kernel that checks every datagram. */
+/* The fuzzer's stand-ins for what the core calls: a cipher that is cheap and checks every initialisation
+ * vector, and a kernel that checks every datagram. */
 #ifndef FLYLIVE_FUZZ_H
 #define FLYLIVE_FUZZ_H
 #include "engine.h"
