@@ -198,6 +198,8 @@ class RedisNode:
         if not waiting:
             return
         done, late = await asyncio.wait(waiting, timeout=self._timing.call_seconds)
+        if late:  # if it was this loop that was held up, the answer is in the socket already
+            done, late = await asyncio.wait(waiting, timeout=_CHECK_S)
         for future in late:
             future.cancel()
         if late or any(future.cancelled() for future in done):
