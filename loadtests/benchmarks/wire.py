@@ -123,6 +123,7 @@ async def measure(server: Ours | Node, options: Options) -> Sample:
     """All figures of one subject, once, in a fresh room."""
     room_id, crowd = f"wire-{secrets.token_hex(4)}", server.crowd
     users, rounds = options.size(1000, 100), options.size(200, 10)
+    memory = await _idle(server, options)  # first, while the process is fresh and its heap has no gaps
     await server.make_room(room_id)
     await server.enter(room_id, [f"warm-{number}" for number in range(min(WARM_USERS, users))])
     cpu = await server.enter(room_id, [f"user-{number}" for number in range(users)])
@@ -133,8 +134,6 @@ async def measure(server: Ours | Node, options: Options) -> Sample:
     bursts = await _cost(server, room_id, max(2, rounds // 4), BURST)
     together = max(2, rounds // 4) * BURST * members / max(1, crowd.reads)
     crowd.drop()
-    await asyncio.sleep(1)
-    memory = await _idle(server, options)
     return {
         "deliveries": rounds * members / single,
         "burst_deliveries": max(2, rounds // 4) * BURST * members / bursts,

@@ -60,7 +60,8 @@ class Peer:
 
 
 class Connection:
-    """What the application holds of a client. `state` belongs to the application."""
+    """What the application holds of a client. `state` belongs to the application until
+    `on_disconnect` is over."""
 
     __slots__ = ("acks", "application", "namespace", "next_ack_id", "peer", "phase", "sid", "state")
 

@@ -214,11 +214,15 @@ class Dispatcher:
             waiting = client.application.on_disconnect(client, reason)
         except Exception:
             logger.exception("on_disconnect failed")
+            waiting = None
+        if waiting is None:
+            client.state = (
+                None  # what it holds tends to hold the connection: without this only the collector frees both
+            )
             return
-        if waiting is not None:
-            task = asyncio.ensure_future(_farewell(waiting))
-            self._farewells.add(task)
-            task.add_done_callback(self._farewells.discard)
+        task = asyncio.ensure_future(_farewell(client, waiting))
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
 
     def _forget(self, client: Connection) -> None:
         peer = client.peer
@@ -230,11 +234,12 @@ class Dispatcher:
                 group.remove(client)
 
 
-async def _farewell(waiting: Awaitable[None]) -> None:
+async def _farewell(client: Connection, waiting: Awaitable[None]) -> None:
     try:
         await waiting
     except Exception:
         logger.exception("on_disconnect failed")
+    client.state = None
 
 
 def _acknowledged(client: Connection, packet: packets.Inbound) -> Awaitable[None] | None:
