@@ -132,6 +132,10 @@ class Followers:
         """The copy of a followed room."""
         return self._views.get(room_id)
 
+    def rooms(self) -> list[Room]:
+        """All copies."""
+        return [view.room for view in self._views.values()]
+
     async def reached(self, room_id: str, seq: int) -> None:
         """Wait until the copy of a followed room has come this far."""
         view = self._views.get(room_id)

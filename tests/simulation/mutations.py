@@ -111,10 +111,10 @@ def _goes_on_after_a_loss(_original: Any) -> Any:
 
 MUTATIONS: dict[str, ScriptMutation | KernelMutation] = {
     "a commit does not compare positions": ScriptMutation(
-        "commit", "if held[1] ~= ARGV[2] or held[2] ~= ARGV[3] then", "if false then"
+        "commit", "local late = held[1] ~= ARGV[2] or held[2] ~= ARGV[3]", "local late = false"
     ),
     "a commit compares epochs only": ScriptMutation(
-        "commit", "if held[1] ~= ARGV[2] or held[2] ~= ARGV[3] then", "if held[1] ~= ARGV[2] then"
+        "commit", "local late = held[1] ~= ARGV[2] or held[2] ~= ARGV[3]", "local late = held[1] ~= ARGV[2]"
     ),
     "a commit forgets to append": ScriptMutation(
         "commit", "redis.call('XADD', KEYS[2]", "local _ = ({KEYS[2]"
