@@ -25,7 +25,7 @@ def _import_everything() -> None:
     for folder in FOLDERS:
         package = importlib.import_module(folder)
         for module in pkgutil.walk_packages(package.__path__, f"{folder}."):
-            if not module.name.endswith(("__main__", "_build")):
+            if not module.name.rpartition(".")[2].startswith("_"):
                 importlib.import_module(module.name)
 
 
