@@ -161,6 +161,7 @@ def limits(settings: configuration.Gateway) -> Limits:
         hard_buffer_bytes=settings.buffer_hard_bytes,
         slow_seconds=settings.slow_seconds,
         connections_per_address=0,
+        plain_connections_per_address=settings.address_connections,
     )
 
 

@@ -35,13 +35,13 @@ class Front:
         self.engines = {engine.path: engine for engine in engines}
         self.limits: Limits = engines[0].limits
         self.wheel: Wheel = engines[0].wheel
-        self._gate = engines[0].gate
+        self._engine = engines[0]
         self._held: dict[str, int] = {}  # connections by address that are not, or not yet, WebSockets
 
     def enter(self, address: str) -> bool:
         limit = self.limits.plain_connections_per_address
         count = self._held.get(address, 0)
-        if 0 < limit <= count and not (self._gate is not None and self._gate.is_exempt(address)):
+        if 0 < limit <= count and not self._engine.stands_for_many(address):
             return False
         self._held[address] = count + 1
         return True

@@ -44,6 +44,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections_per_address: int = 256
     # open connections of one client address that are no WebSockets: REST, polling, heads that dribble; 0: no
     # bound
-    plain_connections_per_address: int = 64
+    plain_connections_per_address: int = 256
     # unanswered acks we asked of one client
     open_acks: int = 256

@@ -55,7 +55,7 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
-def _within(address: str, trusted: tuple[Network, ...]) -> bool:
+def is_within(address: str, trusted: tuple[Network, ...]) -> bool:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -65,9 +65,9 @@ def _within(address: str, trusted: tuple[Network, ...]) -> bool:
 
 def client_address(remote: str, forwarded: str | None, trusted: tuple[Network, ...]) -> str:
     """Who is behind our proxies: the last hop that is not one of them. Without proxies nobody is believed."""
-    if not trusted or not forwarded or not _within(remote, trusted):
+    if not trusted or not forwarded or not is_within(remote, trusted):
         return remote
     for hop in reversed([part.strip() for part in forwarded.split(",")]):
-        if not _within(hop, trusted):
+        if not is_within(hop, trusted):
             return hop
     return remote

@@ -26,7 +26,14 @@ from realtime.engine.link import Link, accept_response, valid_key
 from realtime.engine.parser import POLICY, RESTART
 from realtime.engine.polling import answer_poll, take_post
 from realtime.engine.reasons import BadPacket, Reason
-from realtime.engine.requests import Refused, client_address, make_environ, networks, parse_query
+from realtime.engine.requests import (
+    Refused,
+    client_address,
+    is_within,
+    make_environ,
+    networks,
+    parse_query,
+)
 from realtime.engine.session import CLOSED, OPEN, POLLING, PROBING, Session
 from realtime.engine.wheel import Wheel
 
@@ -114,6 +121,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # engineio has no typ
         self.sockets[session.sid] = session
         self.consumer.on_open(session)
         return session
+
+    def stands_for_many(self, address: str) -> bool:
+        """A proxy of ours, the other end of a Unix socket, or what the gate has exempted."""
+        return (
+            not address
+            or is_within(address, self._trusted)
+            or (self.gate is not None and self.gate.is_exempt(address))
+        )
 
     def forget(self, session: Session, reason: str) -> None:
         """The session has closed (called by itself)."""

@@ -227,3 +227,10 @@ async def test_garbage_writes_no_log(caplog: pytest.LogCaptureFixture) -> None:
                 assert (await answer(reader)).split()[1] == "400"
     assert refusals.count > before
     assert caplog.records == []
+
+
+def test_proxies_stand_for_many() -> None:
+    engine = Engine(trusted_proxies=["10.0.0.0/8"])
+    assert engine.stands_for_many("10.1.2.3")
+    assert not engine.stands_for_many("192.0.2.1")
+    assert engine.stands_for_many("")
