@@ -6,7 +6,7 @@ decided them, so a command stands where its ack stood, and everything nobody ask
 connection's seat) stands as an `Await` before what came after it.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import msgspec
@@ -102,17 +102,23 @@ def _sitter(seat: Fields) -> str:
 
 
 class _Reader:
-    """Sorts the lines of a trace into rooms."""
+    """Sorts the lines of a trace into rooms.
+
+    A room that was alive when the recording began was looked at while its lines were already coming in: what
+    was decided up to the snapshot's seq is in the snapshot, and is not done again. `included` holds, for such
+    a room, the number of the last line that the snapshot covers.
+    """
 
     def __init__(self, trace: Trace, in_order: bool, max_gap: float | None):
         self.trace, self.in_order, self.max_gap = trace, in_order, max_gap
         self.rooms = {
             name: RoomPlan(name, start, [], None, 0, 0.0) for name, start in trace.header.rooms.items()
         }
+        self.included = dict.fromkeys(self.rooms, -1)
         self.room_of: dict[str, str] = {}
         self.user_of: dict[str, str] = {}
         self.asked: dict[tuple[str, int | None], Command] = {}
-        self.answers: dict[tuple[str, int | None], list[Ack]] = {}
+        self.answers: dict[tuple[str, int | None], deque[tuple[int, Ack]]] = {}
         self.users: dict[str, tuple[str, int | None]] = {}
         self.signs: dict[str, Counter[tuple[str, ...]]] = {}
         self.last_seq: dict[str, int] = {}
@@ -133,13 +139,10 @@ class _Reader:
         plan.seconds = max(plan.seconds, deed.t)
 
     def read(self) -> Plan:
-        for line in self.trace.lines:
-            if isinstance(line, Ack):
-                self.answers.setdefault((line.c, line.i), []).append(line)
-        for line in self.trace.lines:
-            t = self.time(getattr(line, "t", 0.0))
-            self.line(line, t)
-        for place, command in list(self.asked.items()):
+        self._look_ahead()
+        for number, line in enumerate(self.trace.lines):
+            self.line(number, line, self.time(getattr(line, "t", 0.0)))
+        for place, command in self.asked.items():
             self.put(self.room_of[place[0]], Ask(self.time(command.t), command.c, command.e, command.a, None))
         for name, plan in self.rooms.items():
             end = self.trace.end.rooms.get(name)
@@ -147,42 +150,66 @@ class _Reader:
             plan.end = end if whole else None
         seconds = max((plan.seconds for plan in self.rooms.values()), default=0.0)
         rooms = [plan for plan in self.rooms.values() if plan.deeds]
-        return Plan(rooms, self.trace.end.gifts, self.users, seconds, dict(self.commands), len(self.room_of))
+        gifts, clients = self.trace.end.gifts, len(self.room_of)
+        return Plan(rooms, gifts, self.users, seconds, dict(self.commands), clients)
 
-    def line(self, line: Any, t: float) -> None:
+    def _look_ahead(self) -> None:
+        """Which acks there are, and how far the first snapshots reach."""
+        for number, line in enumerate(self.trace.lines):
+            if isinstance(line, Ack):
+                self.answers.setdefault((line.c, line.i), deque()).append((number, line))
+            elif isinstance(line, Event) and line.r in self.included:
+                seq = line.b.get("seq") if isinstance(line.b, dict) else None
+                if seq is not None and seq <= self.rooms[line.r].start.snapshot.get("seq", 0):
+                    self.included[line.r] = number
+
+    def is_included(self, room: str, number: int) -> bool:
+        return number <= self.included.get(room, -1)
+
+    def line(self, number: int, line: Any, t: float) -> None:
         if isinstance(line, Met):
             self.rooms[line.r] = RoomPlan(line.r, line.start, [], None, 0, 0.0)
         elif isinstance(line, Connect) and line.r in self.rooms:
-            again = line.c in self.room_of
-            self.room_of[line.c], self.user_of[line.c] = line.r, line.u
-            self.users.setdefault(line.u, (line.role, None))
-            self.put(line.r, Arrive(t, line.c, line.u, line.role, line.standing, again))
+            self.connect(number, line, t)
         elif isinstance(line, Disconnect) and line.c in self.room_of:
             self.put(self.room_of[line.c], Depart(t, line.c, line.why == "client disconnect"))
         elif isinstance(line, Command) and line.c in self.room_of:
             self.command(line, t)
         elif isinstance(line, Ack) and line.c in self.room_of:
-            self.ack(line, t)
+            self.ack(number, line, t)
         elif isinstance(line, Event) and line.r in self.rooms:
-            self.event(line, t)
+            self.event(number, line, t)
+
+    def connect(self, number: int, line: Connect, t: float) -> None:
+        again = line.c in self.room_of
+        standing = line.standing or (not again and self.is_included(line.r, number))
+        self.room_of[line.c], self.user_of[line.c] = line.r, line.u
+        self.users.setdefault(line.u, (line.role, None))
+        self.put(line.r, Arrive(t, line.c, line.u, line.role, standing, again))
 
     def command(self, line: Command, t: float) -> None:
         self.commands[line.e] += 1
         place = (line.c, line.i)
         waiting = self.answers.get(place)
-        if self.in_order and waiting:
+        if not waiting:
+            self.put(self.room_of[line.c], Ask(t, line.c, line.e, line.a, None))
+        elif self.in_order:
             self.asked[place] = line
-            return
-        answer = waiting.pop(0).b if waiting else None
-        self.put(self.room_of[line.c], Ask(t, line.c, line.e, line.a, answer))
-        self.paid(line, answer)
+        else:
+            number, answer = waiting.popleft()
+            self.decided(number, line, answer, t)
 
-    def ack(self, line: Ack, t: float) -> None:
+    def ack(self, number: int, line: Ack, t: float) -> None:
         command = self.asked.pop((line.c, line.i), None)
-        if command is None:
-            return
-        self.put(self.room_of[line.c], Ask(t, line.c, command.e, command.a, line.b))
-        self.paid(command, line.b)
+        if command is not None:
+            self.decided(number, command, line, t)
+
+    def decided(self, number: int, command: Command, answer: Ack, t: float) -> None:
+        """A command with its answer, which stood on line `number`."""
+        room = self.room_of[command.c]
+        if not self.is_included(room, number):
+            self.put(room, Ask(t, command.c, command.e, command.a, answer.b))
+            self.paid(command, answer.b)
 
     def paid(self, command: Command, answer: Any) -> None:
         """What the sender must have had before its first gift."""
@@ -196,11 +223,13 @@ class _Reader:
         elif error.get("code") == "INSUFFICIENT_FUNDS":
             self.users[user] = (role, int((error.get("details") or {}).get("available", 0)))
 
-    def event(self, line: Event, t: float) -> None:
+    def event(self, number: int, line: Event, t: float) -> None:
         assert line.r is not None
         plan = self.rooms[line.r]
         if isinstance(line.b, dict) and isinstance(line.b.get("seq"), int):
             self.last_seq[line.r] = line.b["seq"]
+        if self.is_included(line.r, number):
+            return
         plan.chat_count += line.e == "chat:message"
         sign = sign_of(line.e, line.b)
         if sign is not None and self.in_order:

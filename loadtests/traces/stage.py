@@ -82,26 +82,39 @@ async def _watch(rest: Rest, stage: Stage, replay: RoomReplay) -> None:
 
 
 async def _seat_standing(rest: Rest, replay: RoomReplay) -> None:
-    """Who sat when the recording began sits again: connected, joined, seated, seats locked and muted."""
+    """Who was there when the recording began is there again: connected and joined, seated and waiting as
+    they were; seats are locked and muted as they were."""
     standing = {deed.user: deed for deed in replay.plan.deeds if isinstance(deed, Arrive) and deed.standing}
     for deed in standing.values():
         await replay.arrive_standing(deed)
     path = f"/v1/rooms/{replay.names.room_id}/commands"
 
-    async def command(name: str, fields: Fields, user: str | None = None) -> None:
+    async def command(name: str, fields: Fields, user: str | None = None) -> Any:
         body: dict[str, Any] = {"command": name, "fields": fields}
         if user is not None:
             body["as_user"] = replay.names.user(user)
-        await rest.service("POST", path, body)
+        response = await rest.service("POST", path, body)
+        return response.body["data"].get("data") if response.succeeded else None
 
-    for seat in replay.plan.start.snapshot.get("seats", ()):
-        sitter = seat["user"]["user_id"] if seat["user"] else None
-        if sitter in standing:
-            await command("seat:take", {"index": seat["index"]}, sitter)
-            if seat["mic"] and seat["mic"]["self_muted"]:
-                await command("mic:set", {"muted": True}, sitter)
-            if seat["mic"] and seat["mic"]["admin_muted"]:
-                await command("mic:mute_user", {"user_id": replay.names.user(sitter), "muted": True})
-        for name, flag in (("seat:mute", "muted"), ("seat:lock", "locked")):
-            if seat[flag]:
-                await command(name, {"index": seat["index"], flag: True})
+    start = replay.plan.start.snapshot
+    for seat in start.get("seats", ()):
+        await _furnish(replay, seat, standing, command)
+    for request in start.get("requests", ()):
+        if request["user"]["user_id"] in standing:
+            fields = {"index": request["index"], "note": request["note"]}
+            replay.names.learn(request, await command("seat:request", fields, request["user"]["user_id"]))
+    # What the furnishing made happen is not what the trace waits for.
+    replay.watcher.seen.clear()
+
+
+async def _furnish(replay: RoomReplay, seat: Fields, standing: dict[str, Arrive], command: Any) -> None:
+    sitter = seat["user"]["user_id"] if seat["user"] else None
+    if sitter in standing:
+        await command("seat:take", {"index": seat["index"]}, sitter)
+        if seat["mic"] and seat["mic"]["self_muted"]:
+            await command("mic:set", {"muted": True}, sitter)
+        if seat["mic"] and seat["mic"]["admin_muted"]:
+            await command("mic:mute_user", {"user_id": replay.names.user(sitter), "muted": True})
+    for name, flag in (("seat:mute", "muted"), ("seat:lock", "locked")):
+        if seat[flag]:
+            await command(name, {"index": seat["index"], flag: True})

@@ -18,7 +18,7 @@ from loadtests.clients.streams import Connection
 from loadtests.measures import Measures
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import final
-from loadtests.traces.format import Command, Trace, read
+from loadtests.traces.format import Command, Connect, Trace, read
 from loadtests.traces.performance import Wish, perform
 from loadtests.traces.pseudonyms import Pseudonyms
 from loadtests.traces.recording import Recording
@@ -207,3 +207,19 @@ def test_the_gevent_user_says_every_command_in_both_encodings(node: str) -> None
     measures = Measures()
     measures.merge(msgspec.json.decode(done.stdout))
     assert_toured(measures)
+
+
+@pytest.mark.timeout(120)
+async def test_a_recording_that_begins_in_the_middle_builds_the_room_it_met(
+    node: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "middle.jsonl"
+    run = asyncio.create_task(play(small(), node, KEY))
+    # Everybody has arrived, seats are taken, chat and gifts are under way.
+    await asyncio.sleep(3)
+    async with recording(node, path):
+        assert_done(await run)
+    trace = read(path)
+    assert any(isinstance(line, Connect) and line.standing for line in trace.lines)
+    result = await perform(trace, str(path), node, KEY, Wish(0.0, check=True))
+    assert_done(result)
