@@ -87,7 +87,7 @@ class Link:
         self._owner = owner
         self._listener: Listener | None = None
         self._channels: dict[str, None] = {}
-        self._pending: set[asyncio.Future[Any]] = set()
+        self._pending: dict[asyncio.Future[Any], None] = {}
         self._connection = 0
         self._generation = b""
         self._sent_until = self._answered_until = self._told_until = 0.0
@@ -143,7 +143,7 @@ class Link:
             await asyncio.sleep(0)
             raise Unavailable("there is no connection")
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._pending.add(answer)
+        self._pending[answer] = None
         self._send(act, answer, self._connection)
         if self._weather.happens(self._weather.breaks):
             OUTSIDE.run(asyncio.get_running_loop().call_later, self._weather.delay() * 2, self.break_off)
@@ -153,7 +153,7 @@ class Link:
         except TimeoutError:
             raise Unavailable("no answer in time") from None
         finally:
-            self._pending.discard(answer)
+            self._pending.pop(answer, None)
 
     def _send(self, act: Callable[[], Any], answer: asyncio.Future[Any], connection: int) -> None:
         loop = asyncio.get_running_loop()

@@ -196,7 +196,9 @@ class World:
     async def _kill_node(self) -> None:
         node = self._any_node()
         others = [other for other in self.nodes if other is not node]
-        if not all(self._holds(room) or self._is_followed(room, others) for room in self._room_ids()):
+        if not others or not all(
+            self._holds(room) or self._is_followed(room, others) for room in self._room_ids()
+        ):
             return  # the last copy of a room is not taken from the world
         self.nodes.remove(node)
         self._past.append(node)
@@ -263,12 +265,14 @@ class World:
         now = {room_id: self._document(room_id) for room_id in self._room_ids()}
         await asyncio.sleep(STALE_SECONDS)
         for node in self.nodes:
-            for view in node.kernel.followers.rooms():
-                held = now[view.room_id]
+            for room_id, held in now.items():
+                view = node.kernel.followers.view(room_id)
+                if view is None:
+                    continue
                 if view.epoch == held.epoch and view.seq < held.seq:
-                    raise Violation(f"{node.name} is at {view.seq} of {view.room_id}, long after {held.seq}")
+                    raise Violation(f"{node.name} is at {view.seq} of {room_id}, long after {held.seq}")
                 if view.epoch < held.epoch:
-                    raise Violation(f"{node.name} still follows epoch {view.epoch} of {view.room_id}")
+                    raise Violation(f"{node.name} still follows epoch {view.epoch} of {room_id}")
 
     def _document(self, room_id: str) -> Room:
         return self._document_of(b"fl:{%s}:room" % room_id.encode())
