@@ -142,7 +142,12 @@ class Audience:
         self, room_id: str, connection_id: str, profile: Profile, *, capacity: int
     ) -> Joined | Rejection:
         """A connection of this node enters a room; ROOM_FULL when it holds no more users."""
-        joined = await self._enter(room_id, connection_id, profile, capacity)
+        try:
+            joined = await self._enter(room_id, connection_id, profile, capacity)
+        except (Unavailable, asyncio.CancelledError):
+            # It may have gone in without our knowing: nobody would ever take it out again.
+            self._later(lambda: self._take_out(room_id, connection_id, profile, "dropped", keep_seat=True))
+            raise
         if isinstance(joined, Rejection):
             return joined
         self._local.setdefault(room_id, {})[connection_id] = profile
@@ -201,13 +206,27 @@ class Audience:
         token = self._lease.token
 
         async def depart() -> None:
-            node, user_id = self._lease.node, profile.user_id
-            last, online = await self._store.depart(room_id, node, token, connection_id, user_id)
-            if last:
-                self._announcer.left(room_id, user_id, reason, online)
-                await self._gone(room_id, user_id, keep_seat=keep_seat)
+            await self._take_out(room_id, connection_id, profile, reason, keep_seat=keep_seat, token=token)
 
         await self._insist(depart)
+
+    async def _take_out(
+        self,
+        room_id: str,
+        connection_id: str,
+        profile: Profile,
+        reason: str,
+        *,
+        keep_seat: bool,
+        token: int | None = None,
+    ) -> None:
+        """Say that a connection is gone, and what follows when it was its user's last. May be repeated."""
+        node, user_id = self._lease.node, profile.user_id
+        token = self._lease.token if token is None else token
+        last, online = await self._store.depart(room_id, node, token, connection_id, user_id)
+        if last:
+            self._announcer.left(room_id, user_id, reason, online)
+            await self._gone(room_id, user_id, keep_seat=keep_seat)
 
     async def gone(self, room_id: str, user_id: str, online: int) -> None:
         """A user was lost with its node: say so, and let its seat wait. May be repeated."""
@@ -236,9 +255,12 @@ class Audience:
         try:
             await act()
         except Unavailable:
-            task = asyncio.get_running_loop().create_task(self._keep_trying(act))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._later(act)
+
+    def _later(self, act: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._keep_trying(act))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _keep_trying(self, act: Callable[[], Awaitable[None]]) -> None:
         pause = _PAUSE_S
@@ -275,9 +297,14 @@ class Audience:
 
             async def enter(connection_id: str = connection_id) -> None:
                 profile = self._local.get(room_id, {}).get(connection_id)
-                if profile is not None:
-                    await self._enter(room_id, connection_id, profile, _UNBOUNDED)
+                if profile is None:
+                    return
+                await self._enter(room_id, connection_id, profile, _UNBOUNDED)
+                if connection_id in self._local.get(room_id, {}):
                     await self._returned(room_id, profile.user_id)
+                else:
+                    # It went while we said so, and its own word may have come first.
+                    await self._take_out(room_id, connection_id, profile, "dropped", keep_seat=True)
 
             await self._insist(enter)
 

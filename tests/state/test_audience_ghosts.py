@@ -1,0 +1,87 @@
+"""Nobody stays behind in a room when an answer is lost, or when coming and going cross each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from state.events import Settings as RoomSettings
+from state.identity import Profile
+from state.kernel import Kernel, real_environment
+from state.rejections import Unavailable
+from state.server import Value
+from state.settings import Settings
+from tests.model.server import ModelProcess, ModelServer
+
+ANN = Profile("ann")
+PATIENCE_SECONDS = 5.0
+
+
+class ForgetfulServer(ModelServer):
+    """Does what it is asked, and loses the answer to the next `enter`; or holds one back for a while."""
+
+    loses_answer = False
+    gate: asyncio.Event | None = None
+
+    async def script(self, name: str, keys: Sequence[str], arguments: Sequence[Value]) -> Any:
+        if name == "enter" and self.gate is not None:
+            await self.gate.wait()
+        reply = await super().script(name, keys, arguments)
+        if name == "enter" and self.loses_answer:
+            self.loses_answer = False
+            raise Unavailable("the answer was lost")
+        return reply
+
+
+@pytest.fixture
+async def kernel() -> AsyncIterator[Kernel]:
+    environment = real_environment()
+    server = ForgetfulServer(ModelProcess(environment.now_ms))
+    made = Kernel(server, Settings(), "node1", environment)
+    await made.open()
+    await made.rooms.create("lounge", "olga", RoomSettings(name="lounge"))
+    yield made
+    await made.close()
+
+
+def server_of(kernel: Kernel) -> ForgetfulServer:
+    assert isinstance(kernel.server, ForgetfulServer)
+    return kernel.server
+
+
+async def nobody_is_left(kernel: Kernel) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await kernel.audience.online("lounge"):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_join_whose_answer_was_lost_leaves_nobody_behind(kernel: Kernel) -> None:
+    server_of(kernel).loses_answer = True
+    with pytest.raises(Unavailable):
+        await kernel.audience.join("lounge", "node1.1", ANN, capacity=10)
+    await nobody_is_left(kernel)
+
+
+async def test_a_join_that_was_given_up_leaves_nobody_behind(kernel: Kernel) -> None:
+    gate = server_of(kernel).gate = asyncio.Event()
+    joining = asyncio.create_task(kernel.audience.join("lounge", "node1.1", ANN, capacity=10))
+    await asyncio.sleep(0)
+    joining.cancel()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+    await nobody_is_left(kernel)
+
+
+async def test_who_leaves_while_it_is_said_again_is_gone(kernel: Kernel) -> None:
+    await kernel.audience.join("lounge", "node1.1", ANN, capacity=10)
+    gate = server_of(kernel).gate = asyncio.Event()
+    kernel.audience.assert_room("lounge")
+    await asyncio.sleep(0.05)
+    await kernel.audience.leave("lounge", "node1.1")
+    gate.set()
+    await asyncio.sleep(0.05)
+    await nobody_is_left(kernel)
