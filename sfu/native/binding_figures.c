@@ -1,37 +1,57 @@
 #include "binding.h"
 
+#include <stdlib.h>
+
 /* Levels and statistics, as plain tuples in the order of the structs in sfu/engine.py. */
 
-static PyObject *level_tuple(struct producer *producer)
+/* Nothing of Python is made while the lock is held: it might collect garbage, and so come back to us. */
+
+struct level {
+    int64_t producer;
+    uint64_t packets;
+    unsigned loudest, mean;
+};
+
+/* What was heard since the last call, taken away; NULL without memory. */
+static struct level *take_levels(struct engine *engine, size_t *count)
 {
-    unsigned mean = (unsigned)((2 * producer->level_total + producer->heard) / (2 * producer->heard));
-    PyObject *tuple = Py_BuildValue("LKII", (long long)producer->source.handle,
-                                    (unsigned long long)producer->heard, producer->loudest, mean);
-    producer->heard = 0;
-    producer->level_total = 0;
-    producer->loudest = 127;
-    return tuple;
+    const struct table *table = &engine->table;
+    struct level *found = calloc(table->count + 1, sizeof *found);
+    *count = 0;
+    for (size_t i = 0; i < table->count && found != NULL; i++) {
+        struct producer *producer = table->entries[i].object;
+        if (table->entries[i].kind != OBJECT_PRODUCER || producer->heard == 0)
+            continue;
+        uint64_t mean = (2 * producer->level_total + producer->heard) / (2 * producer->heard);
+        found[(*count)++] =
+            (struct level){producer->source.handle, producer->heard, producer->loudest, (unsigned)mean};
+        producer->heard = 0;
+        producer->level_total = 0;
+        producer->loudest = 127;
+    }
+    return found;
 }
 
 static PyObject *levels(EngineObject *self, PyObject *unused)
 {
+    size_t count;
     (void)unused;
-    PyObject *list = PyList_New(0);
-    if (list == NULL || binding_enter(self) == NULL) {
-        Py_XDECREF(list);
+    if (binding_enter(self) == NULL)
         return NULL;
-    }
-    const struct table *table = &self->engine->table;
-    for (size_t i = 0; i < table->count && list != NULL; i++) {
-        struct producer *producer = table->entries[i].object;
-        if (table->entries[i].kind != OBJECT_PRODUCER || producer->heard == 0)
-            continue;
-        PyObject *tuple = level_tuple(producer);
+    struct level *found = take_levels(self->engine, &count);
+    engine_unlock(self->engine);
+    if (found == NULL)
+        return PyErr_NoMemory();
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; i < count && list != NULL; i++) {
+        PyObject *tuple =
+            Py_BuildValue("LKII", (long long)found[i].producer, (unsigned long long)found[i].packets,
+                          found[i].loudest, found[i].mean);
         if (tuple == NULL || PyList_Append(list, tuple) < 0)
             Py_CLEAR(list);
         Py_XDECREF(tuple);
     }
-    engine_unlock(self->engine);
+    free(found);
     return list;
 }
 
@@ -85,13 +105,12 @@ static PyObject *transport_stats(EngineObject *self, PyObject *arguments)
     const struct transport *found = enter_and_find(self, arguments, OBJECT_TRANSPORT);
     if (found == NULL)
         return NULL;
-    PyObject *tuple =
-        Py_BuildValue("KKKKKKK", (unsigned long long)found->packets_received,
-                      (unsigned long long)found->bytes_received, (unsigned long long)found->packets_sent,
-                      (unsigned long long)found->bytes_sent, (unsigned long long)found->unprotect_failures,
-                      (unsigned long long)found->malformed, (unsigned long long)found->unknown_ssrc);
+    struct transport now = *found;
     engine_unlock(self->engine);
-    return tuple;
+    return Py_BuildValue("KKKKKKK", (unsigned long long)now.packets_received,
+                         (unsigned long long)now.bytes_received, (unsigned long long)now.packets_sent,
+                         (unsigned long long)now.bytes_sent, (unsigned long long)now.unprotect_failures,
+                         (unsigned long long)now.malformed, (unsigned long long)now.unknown_ssrc);
 }
 
 static PyObject *producer_stats(EngineObject *self, PyObject *arguments)
@@ -99,13 +118,13 @@ static PyObject *producer_stats(EngineObject *self, PyObject *arguments)
     const struct producer *found = enter_and_find(self, arguments, OBJECT_PRODUCER);
     if (found == NULL)
         return NULL;
-    PyObject *ssrc = found->has_ssrc ? PyLong_FromUnsignedLong(found->ssrc) : Py_NewRef(Py_None);
-    PyObject *tuple = Py_BuildValue(
-        "NKKLdKK", ssrc, (unsigned long long)found->reception.received, (unsigned long long)found->octets,
-        (long long)reception_lost(&found->reception), found->reception.jitter / 48000,
-        (unsigned long long)found->refused, (unsigned long long)found->over_limit);
+    struct producer now = *found;
     engine_unlock(self->engine);
-    return tuple;
+    PyObject *ssrc = now.has_ssrc ? PyLong_FromUnsignedLong(now.ssrc) : Py_NewRef(Py_None);
+    return Py_BuildValue("NKKLdKK", ssrc, (unsigned long long)now.reception.received,
+                         (unsigned long long)now.octets, (long long)reception_lost(&now.reception),
+                         now.reception.jitter / 48000, (unsigned long long)now.refused,
+                         (unsigned long long)now.over_limit);
 }
 
 static PyObject *consumer_stats(EngineObject *self, PyObject *arguments)
@@ -113,14 +132,13 @@ static PyObject *consumer_stats(EngineObject *self, PyObject *arguments)
     const struct consumer *found = enter_and_find(self, arguments, OBJECT_CONSUMER);
     if (found == NULL)
         return NULL;
-    PyObject *round_trip =
-        found->round_trip_seconds < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(found->round_trip_seconds);
-    PyObject *tuple =
-        Py_BuildValue("KKKdLdNK", (unsigned long long)found->packets, (unsigned long long)found->octets,
-                      (unsigned long long)found->late, found->fraction_lost, (long long)found->lost,
-                      found->jitter_seconds, round_trip, (unsigned long long)found->retransmitted);
+    struct consumer now = *found;
     engine_unlock(self->engine);
-    return tuple;
+    PyObject *round_trip =
+        now.round_trip_seconds < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(now.round_trip_seconds);
+    return Py_BuildValue("KKKdLdNK", (unsigned long long)now.packets, (unsigned long long)now.octets,
+                         (unsigned long long)now.late, now.fraction_lost, (long long)now.lost,
+                         now.jitter_seconds, round_trip, (unsigned long long)now.retransmitted);
 }
 
 PyMethodDef binding_figures[] = {
