@@ -6,6 +6,9 @@ again is harmless: the boards remember which transactions they counted, a wallet
 as it changed, and the room takes the transaction's id as command id, so a repeat gets the first answer.
 That memory of the room is short; a row that is older than it is first looked for in the room's events.
 
+A room that does not answer, or a row that cannot be told for a defect of ours, is left to rest for a
+while: the others go on.
+
 Rows are taken by lock, never by "id greater than the last": ids become visible out of order.
 """
 
@@ -40,6 +43,9 @@ BATCH_MAX: Final = 200
 IDLE_SECONDS: Final = 0.25  # how soon rows of a node that died are noticed
 BACKOFF_SECONDS_MAX: Final = 2.0
 TELL_SECONDS: Final = 15.0
+# How long a row is left alone that could not be told: the room was away, or we have a defect.
+REST_MS: Final = 500
+DEFECT_REST_MS: Final = 30_000
 LATE_MS: Final = 10_000  # an outbox this old is a fault to be seen
 # From here on the room may have forgotten the command id.
 FORGOTTEN_MS: Final = limits.COMMAND_MEMORY_MS // 2
@@ -80,6 +86,8 @@ class Relay:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._oldest_ms: int | None = None
+        # Rows that rest: until when, and since when they wait.
+        self._resting: dict[Any, tuple[int, int]] = {}
 
     async def start(self) -> None:
         """Begins to tell."""
@@ -115,9 +123,10 @@ class Relay:
         while True:
             try:
                 told = await self.tell_some()
-            except Unavailable as error:
-                _log.warning("telling failed", reason=str(error))
-                told, backoff_seconds = 0, min(BACKOFF_SECONDS_MAX, backoff_seconds * 2 or 0.1)
+            except Exception as error:
+                # Whatever it is, others' gifts wait behind it: look again, and say so.
+                _log.warning("telling failed", reason=str(error), exc_info=not isinstance(error, Unavailable))
+                backoff_seconds = min(BACKOFF_SECONDS_MAX, backoff_seconds * 2 or 0.1)
                 await asyncio.sleep(backoff_seconds)
                 continue
             backoff_seconds = 0.0
@@ -130,9 +139,9 @@ class Relay:
     async def tell_some(self) -> int:
         """Tells a batch; returns how many were told. Raises Unavailable when nothing could be."""
         async with self._database.connection(TELL_SECONDS) as connection, connection.transaction():
-            rows = await connection.fetch(query("outbox_take"), BATCH_MAX, [])
-            self._oldest_ms = rows[0]["at_ms"] if rows else None
-            _age.set((self._now_ms() - self._oldest_ms) / 1000 if self._oldest_ms is not None else 0)
+            resting = self._rest_over()
+            rows = await connection.fetch(query("outbox_take"), BATCH_MAX, resting)
+            self._note_oldest(rows)
             if not rows:
                 return 0
             ids = [row["transaction_id"] for row in rows]
@@ -144,9 +153,18 @@ class Relay:
             done = await self._tell_rooms(rows)
             await connection.execute(query("outbox_drop"), done)
         _told.inc(len(done))
-        if not done:
-            raise Unavailable("no room could be told")
         return len(done)
+
+    def _rest_over(self) -> list[Any]:
+        """Forgets who has rested enough; the ids of the others."""
+        now_ms = self._now_ms()
+        self._resting = {key: times for key, times in self._resting.items() if times[0] > now_ms}
+        return list(self._resting)
+
+    def _note_oldest(self, rows: Sequence[Any]) -> None:
+        waiting = [at_ms for _, at_ms in self._resting.values()] + [row["at_ms"] for row in rows[:1]]
+        self._oldest_ms = min(waiting, default=None)
+        _age.set(0 if self._oldest_ms is None else (self._now_ms() - self._oldest_ms) / 1000)
 
     async def _tell_parties(self, rows: Sequence[Any], moved: Sequence[Any], wallets: dict[str, Any]) -> None:
         """Each party once, with what it has now and the last transaction that changed it."""
@@ -167,11 +185,16 @@ class Relay:
         results = await asyncio.gather(*(self._announce(row) for row in rows), return_exceptions=True)
         done = []
         for row, result in zip(rows, results, strict=True):
-            if isinstance(result, Unavailable):
+            if result is None:
+                done.append(row["transaction_id"])
                 continue
-            if isinstance(result, BaseException):
+            if not isinstance(result, Exception):
                 raise result
-            done.append(row["transaction_id"])
+            is_defect = not isinstance(result, Unavailable)
+            if is_defect:
+                _log.error("a gift could not be announced", id=str(row["transaction_id"]), exc_info=result)
+            rest_ms = DEFECT_REST_MS if is_defect else REST_MS
+            self._resting[row["transaction_id"]] = (self._now_ms() + rest_ms, row["at_ms"])
         return done
 
     async def _announce(self, row: Any) -> None:

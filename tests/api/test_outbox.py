@@ -12,7 +12,7 @@ from api.ledger.gifts import Paid
 from state.commands import RoomClose
 from state.identity import SYSTEM
 from state.rejections import Unavailable
-from tests.api.house import OWNER, ROOM, House, house
+from tests.api.house import OWNER, ROOM, House, house, until
 from tests.api.test_gifts import order
 
 
@@ -115,13 +115,14 @@ class Deaf:
     def __init__(self, rooms: Any) -> None:
         self._rooms = rooms
         self.deaf: set[str] = set()
+        self.error: Exception = Unavailable("deaf")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rooms, name)
 
     async def perform(self, room_id: str, *arguments: Any, **options: Any) -> Any:
         if room_id in self.deaf:
-            raise Unavailable("deaf")
+            raise self.error
         return await self._rooms.perform(room_id, *arguments, **options)
 
 
@@ -143,10 +144,37 @@ async def test_a_deaf_room_does_not_stop_the_others(redis_url: str, database_url
         await pay(home, key="2", room_id="other")
         assert await home.api.relay.tell_some() == 1
         assert len(await home.announced("other")) == 1
+        assert await home.api.relay.tell_some() == 0
         rooms[0].deaf.clear()
-        await home.tell_all()
+        await until(home.api.relay.tell_some, "the rest is over")
         assert len(await home.announced()) == 1
         assert await home.faults() == []
+
+
+async def test_a_defect_in_one_room_does_not_stop_the_relay(redis_url: str, database_url: str) -> None:
+    rooms: list[Deaf] = []
+
+    def ports(real: Ports) -> Ports:
+        rooms.append(Deaf(real.rooms))
+        rooms[0].error = ZeroDivisionError("a defect")
+        return msgspec.structs.replace(real, rooms=rooms[0])
+
+    async with house(redis_url, database_url, ports=ports) as home:
+        await home.open_room()
+        await home.open_room("other")
+        await home.sell()
+        await home.fill("ada", 1_000)
+        await home.api.relay.start()
+        rooms[0].deaf.add(ROOM)
+        await pay(home, key="1")
+        await pay(home, key="2", room_id="other")
+
+        async def is_told() -> bool:
+            return len(await home.announced("other")) == 1
+
+        await until(is_told, "the other room's gift")
+        assert await home.pool.fetchval("SELECT count(*) FROM ledger.outbox") == 1
+        await home.api.relay.stop()
 
 
 async def test_a_reversal_is_taken_off_the_boards(home: House) -> None:
