@@ -9,8 +9,8 @@ made at the start never again, and at the rest seldom.
 
 import gc
 
-YOUNG_OBJECTS = 100_000  # made and not yet freed, before the youngest are looked at
-YOUNG_ROUNDS, MIDDLE_ROUNDS = 50, 100
+YOUNG_OBJECTS = 50_000  # made and not yet freed, before the youngest are looked at
+YOUNG_ROUNDS, MIDDLE_ROUNDS = 20, 20
 
 
 def settle() -> None:

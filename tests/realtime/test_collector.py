@@ -9,7 +9,7 @@ from realtime import collector
 kept = [[] for _ in range(1000)]
 collector.settle()
 assert gc.get_freeze_count() > 1000
-assert gc.get_threshold() == (100_000, 50, 100)
+assert gc.get_threshold() == (50_000, 20, 20)
 cycle = []; cycle.append(cycle); del cycle
 assert gc.collect() >= 1
 """
