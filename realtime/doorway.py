@@ -81,6 +81,8 @@ class Doorway:
         user = self._arrive(claims.user_id)
         try:
             async with self._turn:
+                if connection.closed:  # while it waited
+                    return turned_away(unavailable())
                 answer = await self._admit(connection, claims, user, recovery)
         except Unavailable:
             if recovery is not None:

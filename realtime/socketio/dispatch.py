@@ -155,6 +155,7 @@ class Dispatcher:
         client = Connection(peer, self.engine.new_sid(), namespace, application)
         peer.clients = (*peer.clients, client)
         peer.session.hold()
+        peer.session.connected()  # it has said who it is; from here on it is us that it waits for
         return self._decide(client, auth or {})
 
     async def _decide(self, client: Connection, auth: dict[str, Any]) -> None:
