@@ -128,7 +128,7 @@ class Audience:
         self._announcer = announcer
         self._local: dict[str, dict[str, Profile]] = {}
         self._noted: set[tuple[str, int]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # in the order of their birth
         lease.on_fenced(self._forget)
         lease.on_again(self._assert_all)
 
@@ -259,8 +259,8 @@ class Audience:
 
     def _later(self, act: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.get_running_loop().create_task(self._keep_trying(act))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     async def _keep_trying(self, act: Callable[[], Awaitable[None]]) -> None:
         pause = _PAUSE_S
@@ -289,8 +289,8 @@ class Audience:
         self._noted.discard((room_id, self._lease.token))
         if room_id in self._local:
             task = asyncio.get_running_loop().create_task(self._assert(room_id))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(self._tasks.pop)
 
     async def _assert(self, room_id: str) -> None:
         for connection_id in list(self._local.get(room_id, {})):

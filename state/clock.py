@@ -14,6 +14,7 @@ from state.identity import SYSTEM
 from state.rejections import Unavailable
 from state.room import Room
 from state.rooms import Rooms
+from state.supervision import stop
 from state.transitions import next_deadline
 
 _LATE_MS: Final = 5  # so that a clock that is a little ahead does not ask in vain
@@ -35,7 +36,7 @@ class Clock:
         self._heap: list[tuple[int, str]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # in the order of their birth
 
     def note(self, room: Room) -> None:
         """A room as it is now: set its alarm."""
@@ -73,8 +74,8 @@ class Clock:
             if self._due.get(room_id) == deadline:
                 del self._due[room_id]
                 task = asyncio.get_running_loop().create_task(self._expire(room_id, deadline))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks[task] = None
+                task.add_done_callback(self._tasks.pop)
         self._arm()
 
     async def _expire(self, room_id: str, deadline: int) -> None:
@@ -88,6 +89,4 @@ class Clock:
         """Stop."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(*self._tasks)

@@ -30,7 +30,7 @@ class Process:
         self.name = name
         self.stopped = False
         self.killed = False
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # in order: a run is a function of its seed
         self.context = contextvars.Context()
         self.context.run(_process.set, self)
         self._held: list[tuple[_Gate, contextvars.Context]] = []
@@ -64,7 +64,7 @@ class Process:
             for task in living:
                 task.cancel()
             await asyncio.gather(*living, return_exceptions=True)
-        raise AssertionError(f"{self.name} does not end: {self.tasks}")
+        raise AssertionError(f"{self.name} does not end: {list(self.tasks)}")
 
 
 _process: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
@@ -133,8 +133,8 @@ def _owned_task(
     task = asyncio.Task(coroutine, loop=loop, **how)
     process = _process.get()
     if process is not None:
-        process.tasks.add(task)
-        task.add_done_callback(process.tasks.discard)
+        process.tasks[task] = None
+        task.add_done_callback(process.tasks.pop)
     return task
 
 
