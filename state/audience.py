@@ -146,7 +146,7 @@ class Audience:
             joined = await self._enter(room_id, connection_id, profile, capacity)
         except (Unavailable, asyncio.CancelledError):
             # It may have gone in without our knowing: nobody would ever take it out again.
-            self._later(lambda: self._take_out(room_id, connection_id, profile, "dropped", keep_seat=True))
+            self._later(lambda: self._take_out_unless_here(room_id, connection_id, profile))
             raise
         if isinstance(joined, Rejection):
             return joined
@@ -227,6 +227,13 @@ class Audience:
         if last:
             self._announcer.left(room_id, user_id, reason, online)
             await self._gone(room_id, user_id, keep_seat=keep_seat)
+
+    async def _take_out_unless_here(self, room_id: str, connection_id: str, profile: Profile) -> None:
+        """After a coming without an answer: the same connection may have tried again, and be in."""
+        if connection_id not in self._local.get(room_id, {}):
+            await self._take_out(room_id, connection_id, profile, "dropped", keep_seat=True)
+        if connection_id in self._local.get(room_id, {}):
+            self.assert_room(room_id)
 
     async def gone(self, room_id: str, user_id: str, online: int) -> None:
         """A user was lost with its node: say so, and let its seat wait. May be repeated."""

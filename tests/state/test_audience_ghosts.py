@@ -85,3 +85,12 @@ async def test_who_leaves_while_it_is_said_again_is_gone(kernel: Kernel) -> None
     gate.set()
     await asyncio.sleep(0.05)
     await nobody_is_left(kernel)
+
+
+async def test_who_tries_again_at_once_stays(kernel: Kernel) -> None:
+    server_of(kernel).loses_answer = True
+    with pytest.raises(Unavailable):
+        await kernel.audience.join("lounge", "node1.1", ANN, capacity=10)
+    await kernel.audience.join("lounge", "node1.1", ANN, capacity=10)
+    await asyncio.sleep(0.3)  # by then what follows a lost answer has run
+    assert await kernel.audience.online("lounge") == 1
