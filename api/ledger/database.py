@@ -11,7 +11,7 @@ long as the trouble that caused it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -72,11 +72,6 @@ class Database:
         """The first row of a named query, or None."""
         async with self.connection() as connection:
             return await connection.fetchrow(query(name), *arguments)
-
-    async def many(self, name: str, batches: Sequence[Sequence[Any]]) -> None:
-        """One statement for many sets of arguments."""
-        async with self.connection() as connection:
-            await connection.executemany(query(name), batches)
 
 
 def pool_options(*, size: int, timeout_ms: int) -> dict[str, Any]:

@@ -34,7 +34,6 @@ from state.rejections import Code, Rejection, Unavailable
 BATCH_MAX: Final = 256  # beyond it a batch only gets slower
 LANES_MAX: Final = 2
 WAITING_MAX: Final = 4_096  # about a third of a second of work; who comes later is told so at once
-RECIPIENT_SHARE_BPS: Final = 5_000
 PLATFORM_SHARDS: Final = 16  # as many platform accounts as the schema has
 
 _outcomes = Counter("flylive_gifts", "Gifts judged by the ledger.", ["outcome"])
@@ -142,11 +141,6 @@ class GiftWriter:
             if not future.done():
                 future.set_exception(Unavailable("the ledger does not answer in time"))
         self._timer = loop.call_at(self._deadlines[0][0], self._expire) if self._deadlines else None
-
-    async def settle(self) -> None:
-        """Returns when nothing waits any more."""
-        while self._lanes:
-            await asyncio.wait(self._lanes)
 
     def _place(self, gift: Gift) -> _Place:
         key = (gift.sender_id, gift.key)
