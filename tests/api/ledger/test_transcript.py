@@ -1,7 +1,7 @@
-"""The ledger as a transcript, kept in tests/golden/ledger.txt: what was asked, what was answered, and every entry
-that came of it. A change of a single coin is seen in the difference.
+"""The ledger as a transcript: what was asked, what was answered, and every entry that came of it.
 
-FLYLIVE_TEST_WRITE_GOLDEN=1 writes the file anew.
+It is kept in tests/golden/ledger.txt; a change of a single coin is seen in the difference.
+FLYLIVE_TEST_WRITE_GOLDEN=1 writes it anew.
 """
 
 from __future__ import annotations
