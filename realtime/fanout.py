@@ -61,7 +61,7 @@ class Endings(Protocol):
     """What the gateway does when the room itself ends a session."""
 
     def end(self, session: Session, reason: str) -> None: ...
-    def replaced_snapshot(self, channel: Channel, session: Session) -> None: ...
+    def begin_again(self, channel: Channel, members: list[Session]) -> None: ...
 
 
 def sent_of(room: Room, recorded: Recorded) -> Sent:
@@ -202,8 +202,16 @@ class Channel:
         self._ring.clear()
         self._exclusions.clear()
         self._wake()
-        for session in self.members():
-            self._endings.replaced_snapshot(self, session)
+        self._exact.clear()
+        members = self.members()
+        for session in members:
+            self.group.remove(session.connection)
+        self._endings.begin_again(self, members)
+
+    def readmit(self, session: Session) -> None:
+        """It has got the state as it is now, and gets what follows from now on."""
+        if session not in self._exact:
+            self.group.add(session.connection)
 
     def on_lossy(self, room_id: str, name: str, body: dict[str, Any]) -> None:  # noqa: ARG002
         frames = Frames(name, body)

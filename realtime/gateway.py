@@ -8,6 +8,7 @@ a session, for whatever reason and from whatever node, ends it here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -50,6 +51,7 @@ END_SIGNAL = "gateway:end"
 OPEN_TO_ALL = frozenset({"gift:catalog", "wallet:get", "rank:get"})
 # The seat of a user ends with the session for these reasons; for all others it is kept for a while.
 FREES_THE_SEAT = frozenset({"kicked", "banned", "room_closed"})
+SNAPSHOTS_AT_ONCE = 64
 OWN_WRITES_SECONDS = 0.5
 SILENT = frozenset({"resumed", "fenced"})
 
@@ -66,7 +68,6 @@ class Gateway:
         self.letters = Letters(parts)
         self._doorway = Doorway(parts, self.channels, self.letters, self.end_anywhere)
         self._membership = Membership(parts, self.channels, self._doorway, self.answer)
-        self._unsaved: set[Session] = set()
         self._services = tuple(dict.fromkeys(parts.services.values()))
         self._complained_ms = 0
 
@@ -283,19 +284,24 @@ class Gateway:
         for session in list(self.parts.sessions.by_connection.values()):
             session.connection.close(Reason.SERVER_SHUTDOWN, resumable=True)
 
-    def replaced_snapshot(self, channel: Channel, session: Session) -> None:
-        assert channel.view is not None
-        self._membership.send_snapshot(session, channel, channel.view)
-        if not self._unsaved:
-            self.parts.background.spawn(self._save_unsaved())
-        self._unsaved.add(session)
+    def begin_again(self, channel: Channel, members: list[Session]) -> None:
+        """The room made a jump: each of these stands outside until it has got a snapshot."""
+        self.parts.background.spawn(self._send_snapshots(channel, members))
 
-    async def _save_unsaved(self) -> None:
-        while self._unsaved:
-            sessions, self._unsaved = self._unsaved, set()
-            await asyncio.gather(
-                *(self.parts.records.save(session.record, session.connection_id) for session in sessions)
-            )
+    async def _send_snapshots(self, channel: Channel, members: list[Session]) -> None:
+        """Some at a time, each with the room as it is at that moment, so that no other room waits."""
+        for start in range(0, len(members), SNAPSHOTS_AT_ONCE):
+            sent = [one for one in members[start : start + SNAPSHOTS_AT_ONCE] if self._is_in(one, channel)]
+            for session in sent:
+                assert channel.view is not None
+                self._membership.send_snapshot(session, channel, channel.view)
+                channel.readmit(session)
+            records = self.parts.records
+            with contextlib.suppress(Unavailable):  # who is cut off before the next mark takes a snapshot
+                await asyncio.gather(*(records.save(one.record, one.connection_id) for one in sent))
+
+    def _is_in(self, session: Session, channel: Channel) -> bool:
+        return session.joined and session.channel is channel and session.ended is None
 
     # -- the clock -----------------------------------------------------------------------------------------
 
