@@ -9,8 +9,8 @@
  * network order), length (2), the datagram. Everything is in this machine's byte order. When it is played,
  * and what was on its way has arrived, the program ends.
  *
- * SENT_FILE gets the time at which each datagram really left (8 bytes each, 0: it did not). CAPTURE_FILE gets
- * everything that came to the address FIRST_CAPTURED and to every STEPth one behind it: time (8), address (4),
+ * SENT_FILE gets the time at which each datagram really left (8 bytes each, 0: it did not). CAPTURE_FILE
+ * gets what came to the address FIRST_CAPTURED and to every STEPth one behind it: time (8), address (4),
  * length (2), datagram. The time of arrival is the kernel's, so that a sink that is late does not count as
  * latency. Once a second a line of JSON says what was received so far: media and report packets, octets, and
  * what is neither. All times are those of the wall clock, in nanoseconds. */
