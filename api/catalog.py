@@ -1,12 +1,15 @@
 """The gifts on sale, cached.
 
-Prices are read for every gift that is sent, and change a few times a year. Each node keeps the whole catalog
-and reads it anew when its copy is older than a second; a change made through this node is seen at once. When
-the database does not answer, the copy at hand serves on: a gift can not be paid without the database anyway.
+Prices are read for every gift that is sent, and change a few times a year. Each node keeps the whole
+catalog and has it read anew, aside, when its copy is older than a second; a change made through this node
+is seen at once. When the database does not answer, the copy at hand serves on: a gift can not be paid
+without the database anyway.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -92,23 +95,34 @@ class Catalog:
         self._listing: Listing | None = None
         self._by_id: dict[str, CatalogGift] = {}
         self._read_ms = 0
+        self._changes = 0
+        self._reading: asyncio.Task[None] | None = None
 
     async def listing(self) -> Listing:
         """All gifts with the tag that stands for exactly this list."""
         now_ms = self._now_ms()
-        if self._listing is None or now_ms - self._read_ms >= FRESH_MS:
-            # Stamped first: of many who come at once, one reads.
-            previous, self._read_ms = self._read_ms, now_ms
-            try:
-                self._keep([_gift(row) for row in await self._database.rows("catalog")])
-            except Unavailable:
-                self._read_ms = previous
-                if self._listing is None:
-                    raise
         if self._listing is None:
-            self._keep([_gift(row) for row in await self._database.rows("catalog")])
+            self._read_ms = now_ms
+            await self._read()
+        elif now_ms - self._read_ms >= FRESH_MS:
+            # Stamped first: of many who come at once, one has it read; and nobody waits for it.
+            self._read_ms = now_ms
+            self._reading = asyncio.create_task(self._read_quietly())
         assert self._listing is not None
         return self._listing
+
+    async def _read(self) -> None:
+        changes = self._changes
+        gifts = [_gift(row) for row in await self._database.rows("catalog")]
+        # What was read before a change of our own is old news.
+        if changes == self._changes:
+            self._keep(gifts)
+        elif self._listing is None:
+            await self._read()
+
+    async def _read_quietly(self) -> None:
+        with contextlib.suppress(Unavailable):
+            await self._read()
 
     async def gift(self, gift_id: str) -> CatalogGift | None:
         """One gift."""
@@ -123,6 +137,7 @@ class Catalog:
         row = await self._database.row(
             "catalog_put", gift_id, *(values[column] for column in _COLUMNS), self._now_ms()
         )
+        self._changes += 1
         self._listing = None
         return _gift({"gift_id": gift_id, **values}), bool(row["created"])
 
