@@ -37,7 +37,7 @@ kind = "hold"
 seconds = 1.5
 [thresholds]
 "room:join.count" = { at_least = 10 }
-"chat:send.p50_ms" = { at_most = 300 }
+"chat:send.p50_ms" = { at_most = 800 }
 "seq_gaps.count" = { at_most = 0 }
 "money_differences.count" = { at_most = 0 }
 """
@@ -62,7 +62,7 @@ async def on_locust(directory: Path, faults: Faults) -> tuple[int | None, dict[s
     return process.returncode, json.loads(report.read_text()), output.decode()
 
 
-@pytest.mark.parametrize(("slow_seconds", "code"), [(0.0, DONE), (0.5, BROKEN)])
+@pytest.mark.parametrize(("slow_seconds", "code"), [(0.0, DONE), (1.0, BROKEN)])
 async def test_two_workers_make_one_report_and_one_exit_code(
     tmp_path: Path, slow_seconds: float, code: int
 ) -> None:
