@@ -9,7 +9,19 @@ from collections.abc import Callable, Iterator
 
 from loadtests.clients.conversation import Fields
 from loadtests.clients.rest import Request
-from loadtests.traffic.steps import Call, Connect, Drop, Leave, Outcome, Script, Send, Tell, User, Wait
+from loadtests.traffic.steps import (
+    NOTHING,
+    Call,
+    Connect,
+    Drop,
+    Leave,
+    Outcome,
+    Script,
+    Send,
+    Tell,
+    User,
+    Wait,
+)
 from loadtests.traffic.tour import every_command
 
 SEAT_CODES = frozenset(
@@ -26,6 +38,9 @@ SEAT_CODES = frozenset(
 MIC_CODES = frozenset({"MIC_LOCKED_BY_ADMIN", "MIC_LOCKED_BY_SEAT", "NOT_SEATED"})
 PEOPLE_CODES = frozenset({"TARGET_NOT_IN_ROOM", "FORBIDDEN_TARGET", "NOT_SEATED", "CANNOT_TARGET_SELF"})
 QUEUE_CODES = frozenset({"REQUEST_EXISTS", "REQUEST_QUEUE_FULL", "REQUEST_NOT_FOUND", "INVITE_NOT_FOUND"})
+# After these nobody knows whether the payment was made.
+UNKNOWN_OUTCOMES = frozenset({"UNAVAILABLE", "TIMEOUT", "LOST"})
+PAY_RETRIES, PAY_PAUSE_SECONDS = 4, 0.5
 WORDS = ("hello", "everyone", "welcome", "nice", "song", "who", "sings", "next", "thank", "you", "roses")
 
 
@@ -76,9 +91,20 @@ def gifter(user: User) -> Script:
             "recipients": [user.owner_id],
             "idempotency_key": f"{user.user_id}-{number}",
         }
-        outcome = yield Call("gift:send", fields, due)
-        if outcome.done and not outcome.data["replayed"]:
+        yield from pay(user, fields, due)
+
+
+def pay(user: User, fields: Fields, due: float) -> Script:
+    """A payment whose outcome is not known is asked for again with its key, as the contract says."""
+    for retry in range(PAY_RETRIES + 1):
+        reckoned = UNKNOWN_OUTCOMES if retry < PAY_RETRIES else NOTHING
+        outcome = yield Call("gift:send", fields, due, reckoned=reckoned)
+        if outcome.done:
             user.spent_coins += outcome.data["total_cost"]
+        if outcome.code not in UNKNOWN_OUTCOMES:
+            return
+        yield Tell("payments_asked_again")
+        yield Wait(due + PAY_PAUSE_SECONDS * (retry + 1))
 
 
 def speaker(user: User) -> Script:
