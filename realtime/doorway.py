@@ -34,7 +34,7 @@ from state.transitions import is_banned
 SID_BYTES = 15
 # Connections that are accepted at a time. Of a crowd each waits for its turn here and then quickly goes
 # through; all at once, each would wait for all others at every step, and the server's answers would be late.
-AT_ONCE = 128
+AT_ONCE = 256
 CATCH_UP_SECONDS = 2.0  # how long a returning client waits for this node to see what it has seen
 CATCH_UP_ROUNDS = 5  # events keep coming while we read; each round leaves fewer
 
