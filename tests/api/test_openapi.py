@@ -30,7 +30,7 @@ CONFIGURATION = """
 [checks.negative_data_rejection]
 expected-statuses = [400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 428, 429]
 """
-EXAMPLES = os.environ.get("FLYLIVE_TEST_OPENAPI_EXAMPLES", "8")
+EXAMPLES = os.environ.get("FLYLIVE_TEST_OPENAPI_EXAMPLES", "4")
 
 
 @pytest.mark.timeout(400)
