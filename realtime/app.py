@@ -24,6 +24,7 @@ from api.ledger.database import pool_options
 from realtime import collector
 from realtime.assembly import GatewayPart, build_gateway
 from realtime.config import EVERYWHERE
+from realtime.console import Console
 from realtime.development import SAMPLE_ROOM, Development
 from realtime.documents.asyncapi import asyncapi
 from realtime.documents.tables import tables
@@ -34,12 +35,12 @@ from realtime.engine.front import FrontSite
 from realtime.engine.requests import client_address, networks
 from realtime.failures import CannotStart
 from realtime.health import Health, LoopWatch
-from realtime.keys import keyring
+from realtime.keys import holders_of, keyring
 from realtime.listeners import Listeners
 from realtime.node import Lifecycle, Node, Part
 from realtime.requirements import CONNECT_SECONDS, refuse_old_postgres, refuse_unusable_redis
 from realtime.rooms_part import RoomsPart
-from realtime.tap import Tap, listeners_allowed, tap_routes
+from realtime.tap import Tap, tap_routes
 from realtime.web.routes import Pages, web_routes
 from sfu.assembly import build_media
 from state.kernel import Kernel, build_kernel
@@ -100,7 +101,19 @@ def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple
     services: dict[str, CommandService] = dict.fromkeys(("gift", "wallet", "rank"), api.service)
     services["rtc"] = media.service
     gateway = _gateway(node, kernel, own_url, services)
-    parts = [*_watches(node, servers), RoomsPart(kernel), api.relay, api.auditor, media.part, gateway]
+    console = Console(
+        kernel.server, kernel.keys, kernel.node, own_url, holders_of(node.settings.auth, "console")
+    )
+    parts = [
+        *_watches(node, servers),
+        RoomsPart(kernel),
+        api.relay,
+        api.auditor,
+        media.part,
+        gateway,
+        console,
+    ]
+    node.web.add_routes(console.routes())
     visitors = None
     if node.is_development:
         development = _development(node, kernel, api)
@@ -152,7 +165,7 @@ def _gateway(node: Node, kernel: Kernel, own_url: str, services: Mapping[str, Co
         now_ms=kernel.environment.now_ms,
     )
     gateway.attach(node.web)
-    node.web.add_routes(tap_routes(tap, listeners_allowed(node.settings.auth)))
+    node.web.add_routes(tap_routes(tap, holders_of(node.settings.auth, "tap")))
     return gateway
 
 

@@ -11,7 +11,6 @@ with a last line that says so; the node never waits for a reader.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,8 +18,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import WSCloseCode, web
-
-from state.settings import Auth
 
 FLUSH_SECONDS = 0.05
 # A listener may be this far behind: a few seconds of a busy node.
@@ -120,18 +117,6 @@ def without_secrets(fields: Any) -> Any:
 
 def _plain(body: Mapping[str, Any] | bytes) -> Any:
     return msgspec.Raw(body) if isinstance(body, bytes) else body
-
-
-def listeners_allowed(auth: Auth) -> Callable[[str], bool]:
-    """Service keys with the scope "tap" (or every scope), compared without telling how far they agree."""
-    allowed = [auth.service_key] if auth.service_key else []
-    allowed += [key.secret for key in auth.service_keys if {"*", "tap"} & set(key.scopes)]
-
-    def is_allowed(key: str) -> bool:
-        agreements = [hmac.compare_digest(key.encode(), secret.encode()) for secret in allowed]
-        return any(agreements)
-
-    return is_allowed
 
 
 def tap_routes(tap: Tap, is_allowed: Callable[[str], bool]) -> list[web.RouteDef]:

@@ -112,6 +112,15 @@ class Keys(Struct, frozen=True):
         return f"{self.prefix}:{{node:{node}}}"
 
     @property
+    def console_nodes(self) -> str:
+        """Sorted set: nodes by the time they last told the console of themselves."""
+        return f"{self.prefix}:{{console}}:nodes"
+
+    def console(self, node: str) -> str:
+        """String: what a node last told the console."""
+        return f"{self.prefix}:{{console}}:node:{node}"
+
+    @property
     def media_workers(self) -> str:
         """Sorted set: media workers by the time they were last heard of."""
         return f"{self.prefix}:{{media}}:workers"

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from realtime import tap as taps
-from realtime.tap import Tap, listeners_allowed, tap_routes
+from realtime.keys import holders_of
+from realtime.tap import Tap, tap_routes
 from state.settings import Auth, ServiceKey
 
 KEYS = Auth(
@@ -27,7 +28,7 @@ KEYS = Auth(
 @asynccontextmanager
 async def listening(tap: Tap, query: str = "", key: str = "the-key-of-recorder") -> AsyncIterator[Any]:
     application = web.Application()
-    application.add_routes(tap_routes(tap, listeners_allowed(KEYS)))
+    application.add_routes(tap_routes(tap, holders_of(KEYS, "tap")))
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

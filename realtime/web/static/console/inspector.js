@@ -1,11 +1,11 @@
-// One room from the inside: its state, its transports, the timeline of its events, and what an operator may do to it.
+// One room from the inside: its state, the timeline of its events, and what an operator may do to it.
 import { html, useEffect, useRef, useState } from "../vendor/ui.js";
 
 const EVERY_MS = 2000;
 const EVENTS_KEPT = 200;
 
 function useRoom(data, roomId) {
-  const [state, setState] = useState({ snapshot: null, events: [], audio: null, problem: null });
+  const [state, setState] = useState({ snapshot: null, events: [], problem: null });
   const after = useRef(0);
   useEffect(() => {
     let stopped = false;
@@ -14,9 +14,8 @@ function useRoom(data, roomId) {
         const snapshot = await data.ask(`/v1/rooms/${roomId}/snapshot`);
         if (after.current === 0) after.current = Math.max(0, snapshot.seq - 50);
         const fresh = await data.ask(`/v1/rooms/${roomId}/events?after=${after.current}`);
-        const audio = await data.ask(`/v1/console/rooms/${roomId}/audio`).catch(() => null);
         after.current = snapshot.seq;
-        if (!stopped) setState((old) => ({ snapshot, audio, problem: null, events: [...old.events, ...(fresh.events ?? [])].slice(-EVENTS_KEPT) }));
+        if (!stopped) setState((old) => ({ snapshot, problem: null, events: [...old.events, ...(fresh.events ?? [])].slice(-EVENTS_KEPT) }));
       } catch (error) {
         if (!stopped) setState((old) => ({ ...old, problem: error.message }));
       }
@@ -36,12 +35,6 @@ function Seats({ seats, onAct }) {
         <button class="danger" onClick=${() => onAct("mod:kick", { user_id: seat.user.user_id })}>Kick</button>`}</td></tr>`)}</tbody></table>`;
 }
 
-function Audio({ audio }) {
-  if (!audio) return html`<p class="quiet">No audio in this room.</p>`;
-  return html`<p>Worker <b>${audio.worker}</b></p><table><thead><tr><th>User</th><th>Transports</th><th>Packets in</th><th>Loss</th><th>Jitter (ms)</th><th>Packets out</th></tr></thead><tbody>
-    ${(audio.users ?? []).map((user) => html`<tr key=${user.user_id}><td>${user.user_id}</td><td>${user.transports}</td><td>${user.packets_in}</td><td>${user.lost}</td><td>${user.jitter_ms}</td><td>${user.packets_out}</td></tr>`)}</tbody></table>`;
-}
-
 function Timeline({ events }) {
   return html`<ol class="timeline" aria-label="Events" reversed>${[...events].reverse().map(([name, body]) => html`<li key=${body.seq}>
     <time>${new Date(body.at).toLocaleTimeString()}</time> <b>${name}</b> <span class="quiet">#${body.seq} ${body.by ?? ""}</span>
@@ -49,21 +42,13 @@ function Timeline({ events }) {
 }
 
 export function RoomInspector({ data, roomId, onClose }) {
-  const { snapshot, events, audio, problem } = useRoom(data, roomId);
-  const [recording, setRecording] = useState(false);
+  const { snapshot, events, problem } = useRoom(data, roomId);
   const [said, setSaid] = useState(null);
   const act = (command, fields) => data.ask(`/v1/rooms/${roomId}/commands`, { method: "POST", body: JSON.stringify({ command, fields }) })
     .then(() => setSaid(null), (error) => setSaid(error.message));
-  const record = async () => {
-    const answer = await data.ask(`/v1/console/rooms/${roomId}/recording`, { method: recording ? "DELETE" : "POST" }).catch((error) => { setSaid(error.message); return null; });
-    if (!answer) return;
-    setRecording(!recording);
-    setSaid(recording ? `Recorded ${answer.lines} lines to ${answer.file}` : "Recording…");
-  };
   return html`<section class="inspector" aria-label=${`Room ${roomId}`}><header><h2>${roomId}</h2>
-    <button onClick=${record}>${recording ? "Stop recording" : "Record"}</button>
     <button class="danger" onClick=${() => act("room:close", { reason: "operator" })}>Close room</button><button class="plain" aria-label="Close" onClick=${onClose}>✕</button></header>
     ${(problem || said) && html`<p class="problem" role="status">${problem ?? said}</p>`}
     ${snapshot && html`<p class="quiet">epoch ${snapshot.epoch}, seq ${snapshot.seq}, online ${snapshot.online}</p>
-      <${Seats} seats=${snapshot.seats} onAct=${act} /><h3>Audio</h3><${Audio} audio=${audio} /><h3>Events</h3><${Timeline} events=${events} />`}</section>`;
+      <${Seats} seats=${snapshot.seats} onAct=${act} /><h3>Events</h3><${Timeline} events=${events} />`}</section>`;
 }

@@ -80,28 +80,16 @@ function Door({ onKey }) {
   const submit = (event) => { event.preventDefault(); onKey(key.trim()); };
   return html`<main class="door"><h1>FlyLive console</h1><form onSubmit=${submit}>
     <label>Service key<input type="password" autocomplete="off" value=${key} required onInput=${(event) => setKey(event.target.value)} /></label>
-    <button class="primary">Open</button></form><p class="quiet">Or print a one-time link with <code>flylive console</code>.</p></main>`;
-}
-
-async function keyFromLink(code) {
-  const answer = await fetch("/console/session", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ code }) });
-  return answer.ok ? (await answer.json()).data.key : null;
+    <button class="primary">Open</button></form></main>`;
 }
 
 function App() {
-  const [key, setKey] = useState(sessionStorage.getItem("service-key"));
-  const [data, setData] = useState(key ? new ConsoleData(key) : null);
+  const kept = sessionStorage.getItem("service-key");
+  const [data, setData] = useState(kept ? new ConsoleData(kept) : null);
   const open = (given) => {
     sessionStorage.setItem("service-key", given);
-    setKey(given);
     setData(new ConsoleData(given));
   };
-  useEffect(() => {
-    const code = new URLSearchParams(location.hash.slice(1)).get("once");
-    if (!code) return;
-    history.replaceState(null, "", location.pathname);
-    keyFromLink(code).then((given) => given && open(given));
-  }, []);
   return data ? html`<${Dashboard} data=${data} />` : html`<${Door} onKey=${open} />`;
 }
 
