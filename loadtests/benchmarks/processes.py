@@ -10,6 +10,7 @@ Stopping is SIGTERM to the one process we started, then, after a grace, SIGKILL 
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import secrets
 import signal
@@ -27,6 +28,8 @@ from loadtests.benchmarks import usage
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 def free_port() -> int:
@@ -92,6 +95,11 @@ class Process:
             self.child.wait()
 
 
+def _end_with_parent() -> None:
+    """In the child: be told to stop when the benchmark dies, however it dies."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def _passable_directory() -> Iterator[Path]:
     """As root, Postgres runs under an account of its own, which must be able to pass."""
@@ -112,6 +120,8 @@ def _start(
             cwd=directory,
             env=environment,
             start_new_session=True,
+            # One call into libc and nothing else: safe between fork and exec, threads or not.
+            preexec_fn=_end_with_parent,  # noqa: PLW1509
         )
 
 

@@ -147,3 +147,23 @@ async def same_room(url: str, parser: str) -> None:
     member.leave()
     with pytest.raises(Refused):
         await Connection(url, "", parser=parser, auth={"token": "wrong"}).connect()
+
+
+def test_a_server_ends_with_the_benchmark_that_was_killed() -> None:
+    bench = """
+import asyncio, sys
+from loadtests import peers
+async def main():
+    async with peers.python_socketio() as peer:
+        print(peer.pid, flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", bench], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 20
+    while usage.command_line(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not usage.command_line(pid)
