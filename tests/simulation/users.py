@@ -160,7 +160,8 @@ class User:
         before = self.first_answer
         self.first_answer = first, losses
         if before is not None:
-            if isinstance(first, Done) and before[1] == self.ledger.losses and before[0] != first:
+            kept = isinstance(before[0], Done) or before[0].code.retry != "later"
+            if kept and isinstance(first, Done) and before[1] == self.ledger.losses and before[0] != first:
                 raise Violation(f"answered {before[0]} first and {first} later")
             return
         if not isinstance(first, Done):
