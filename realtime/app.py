@@ -107,9 +107,10 @@ def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple
     parts = [
         *_watches(node, servers),
         RoomsPart(kernel),
+        # Its workers are processes that take a second to begin: they do so while the others start.
+        media.part,
         api.relay,
         api.auditor,
-        media.part,
         gateway,
         console,
     ]

@@ -5,6 +5,7 @@ The port is taken before anything else: a second node on the same port must not 
 
 from __future__ import annotations
 
+import gc
 import resource
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -47,9 +48,13 @@ def _raise_file_limit() -> None:
 
 
 def _run(keys: Keys, listeners: Listeners, servers: EmbeddedServers | None) -> None:
+    # Thousands of objects that all stay: looking for rubbish among them only delays the start.
+    gc.disable()
     import uvloop
 
     from realtime import app
+
+    gc.enable()
 
     def announce(node: Node) -> None:
         print(
