@@ -7,7 +7,7 @@ from tests.simulation.world import World
 
 WORLDS = 16
 OPERATIONS = 12_500
-MUTANT_SEEDS = range(900, 908)
+MUTANT_SEEDS = range(900, 930)
 MUTANT_OPERATIONS = 3_000
 
 pytestmark = pytest.mark.timeout(600)
