@@ -34,6 +34,7 @@ Identifier = Annotated[str, Meta(pattern=ID_PATTERN)]
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_BITS: Final = 48
 _RANDOM_BYTES: Final = 10
+_TIME_LETTERS: Final = 10
 
 
 def is_id(text: object) -> bool:
@@ -48,6 +49,15 @@ def new_id(random_bytes: bytes, now_ms: int) -> str:
     number = (now_ms & ((1 << _TIME_BITS) - 1)) << (8 * _RANDOM_BYTES)
     number |= int.from_bytes(random_bytes[:_RANDOM_BYTES])
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
+
+
+def id_after(previous: str, random_bytes: bytes, now_ms: int) -> str:
+    """An id that sorts after `previous`, one of ours (empty: none), even where this clock is behind the one
+    that named it or stands in the same millisecond."""
+    born_ms = 0
+    for letter in previous[:_TIME_LETTERS]:
+        born_ms = born_ms << 5 | _ALPHABET.index(letter)
+    return new_id(random_bytes, max(now_ms, born_ms + 1))
 
 
 def node_of(connection_id: str) -> NodeId:

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from state.ids import new_id
+from state.ids import id_after
 from state.rejections import Unavailable
 from state.room import Message, Room
 from state.store import Claimed, Missing, RoomStore
@@ -103,10 +103,7 @@ class Recovery:
         if claimed.age_ms < wait_ms:
             await asyncio.sleep((wait_ms - claimed.age_ms) / 1000 + 0.01)
             return None
-        epoch = new_id(self._random_bytes(_ID_BYTES), self._now_ms())
-        if epoch <= claimed.epoch:  # this clock is behind the one that named the last epoch
-            await asyncio.sleep(_PAUSE_S)
-            return None
+        epoch = id_after(claimed.epoch, self._random_bytes(_ID_BYTES), self._now_ms())
         await self._store.server.execute("ZADD", self._store.keys.directory, 0, room_id)
         if not await self._store.restore(room_id, claimed, epoch, wait_ms):
             return None

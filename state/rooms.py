@@ -22,7 +22,7 @@ from state import limits
 from state.events import Recorded, Settings
 from state.following import RoomView
 from state.identity import Actor, Profile
-from state.ids import new_id
+from state.ids import id_after, new_id
 from state.passwords import SALT_BYTES, hash_password
 from state.ports import Answer
 from state.ports import Done as Done
@@ -432,7 +432,7 @@ class Rooms:
             settings=replace(settings, has_password=bool(password_hash)),
             seats=seats_of(settings.seat_count),
             created_at=now,
-            epoch=new_id(self._random_bytes(_ID_BYTES), now),
+            epoch=id_after(replaces, self._random_bytes(_ID_BYTES), now),
             idle_since=now,
             password_hash=password_hash,
             away_grace_ms=self._away_grace_ms,

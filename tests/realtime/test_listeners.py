@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import urllib.request
 from pathlib import Path
@@ -35,15 +36,23 @@ def test_beyond_loopback_there_is_https_beside_it(tmp_path: Path) -> None:
         assert listeners.secure.url.endswith(f":{port}")
 
 
+def free_neighbours() -> tuple[socket.socket, socket.socket]:
+    """Two held ports as far apart as the plain and the https port of one node."""
+    while True:
+        plain = bound_socket("0.0.0.0", 0)
+        try:
+            return plain, bound_socket("0.0.0.0", (plain.getsockname()[1] + HTTPS_OFFSET) % 65536)
+        except CannotStart:  # somebody else has the second one
+            plain.close()
+
+
 def test_nodes_on_neighbouring_ports_do_not_meet(tmp_path: Path) -> None:
-    with opened_listeners(Node(host="0.0.0.0", port=0), tmp_path) as first:
-        port = first.plain.getsockname()[1]
-        with bound_socket("0.0.0.0", (port + HTTPS_OFFSET) % 65536) as taken:
-            assert taken.getsockname()[1] != port
-            first.plain.close()
-            with opened_listeners(Node(host="0.0.0.0", port=port), tmp_path) as second:
-                assert second.secure is not None
-                assert second.secure.socket.getsockname()[1] != taken.getsockname()[1]
+    plain, taken = free_neighbours()
+    port = plain.getsockname()[1]
+    plain.close()
+    with taken, opened_listeners(Node(host="0.0.0.0", port=port), tmp_path) as node:
+        assert node.secure is not None
+        assert node.secure.socket.getsockname()[1] != taken.getsockname()[1]
 
 
 def test_a_taken_https_port_is_named(tmp_path: Path) -> None:
