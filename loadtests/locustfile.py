@@ -20,7 +20,7 @@ import requests
 from gevent.event import Event
 from locust import User as LocustUser
 from locust import constant, events, task
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from loadtests.measures import Measures
 from loadtests.reports.files import write
@@ -33,8 +33,10 @@ from loadtests.traffic.scenario import Scenario, load
 from loadtests.traffic.steps import User
 from loadtests.traffic.world import gift_fields, owner_of, people, room_fields, room_ids
 
-MESSAGE = "flylive_measures"
+MESSAGE, FAILURE = "flylive_measures", "flylive_failure"
 HEARTBEAT_SECONDS = 1.0
+# A worker that has been silent for so long, after locust already misses it, is given up.
+SILENT_SECONDS = 5.0
 SAMPLED = ("process_resident_memory_bytes", "process_cpu_seconds_total")
 
 
@@ -129,6 +131,20 @@ class Part:
                     self.measures.gauge("server cpu", clock, (used - last[0]) / (clock - last[1]))
                 last = (used, clock)
 
+    def watch_workers(self) -> None:
+        """In the coordinator: a worker that dies takes its observations with it, so the run has failed."""
+        runner, seen = self.environment.runner, {}
+        known = tuple(runner.clients)
+        while not self.concluded:
+            now = time.monotonic()
+            for worker in known:
+                client = runner.clients.get(worker)
+                if worker in self.heard_from or (client is not None and client.state != STATE_MISSING):
+                    seen[worker] = now
+                elif now - seen.get(worker, 0.0) > SILENT_SECONDS:
+                    self.conclude(f"worker {worker} died before it had sent what it observed")
+            gevent.sleep(HEARTBEAT_SECONDS)
+
     def equipped_one(self) -> None:
         """The clock of this process starts when all its users have their tokens."""
         self.equipped += 1
@@ -156,10 +172,24 @@ class Part:
         if len(self.heard_from) == self.options.expect_workers:
             self.conclude()
 
-    def conclude(self) -> None:
+    def fail(self, failure: str) -> None:
+        """This process cannot play its part."""
+        runner = self.environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(FAILURE, failure)
+        else:
+            self.conclude(failure)
+
+    def receive_failure(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002 - locust's names
+        self.conclude(f"worker {msg.node_id}: {msg.data}")
+
+    def conclude(self, failure: str | None = None) -> None:
+        if self.concluded:
+            return
         scenario, measures, self.concluded = self.scenario, self.measures, True
         verdicts, seconds = judge(scenario, measures), time.time() - self.started_at
-        result = Result(scenario, measures, verdicts, self.started_at, seconds, own_warnings(measures))
+        warnings = own_warnings(measures)
+        result = Result(scenario, measures, verdicts, self.started_at, seconds, warnings, failure)
         report = document(result)
         logging.getLogger("flylive").info("\n%s", final(report))
         if self.options.reports:
@@ -182,7 +212,11 @@ class RoomUser(LocustUser):
         part.playing += 1
         try:
             rest = part.rest()
-            equip(part.scenario, rest, user)
+            try:
+                equip(part.scenario, rest, user)
+            except (OSError, RuntimeError) as problem:
+                part.fail(f"could not prepare {user.user_id}: {problem}")
+                return
             part.equipped_one()
             player = Player(part.stage, rest, user, user.number % part.scenario.latency_sample == 0)
             player.play()
@@ -215,6 +249,7 @@ def prepare(environment: Any, runner: Any, **_: Any) -> None:
     options.spawn_rate = float(part.scenario.user_count)
     if isinstance(runner, MasterRunner):
         runner.register_message(MESSAGE, part.receive)
+        runner.register_message(FAILURE, part.receive_failure)
     part.make_rooms()
 
 
@@ -226,6 +261,8 @@ def begin(environment: Any, **_: Any) -> None:
         part.begin()
     if not isinstance(environment.runner, WorkerRunner):
         gevent.spawn(part.watch_server)
+    if isinstance(environment.runner, MasterRunner):
+        gevent.spawn(part.watch_workers)
 
 
 @events.spawning_complete.add_listener

@@ -4,10 +4,12 @@ Exit codes: 0 everything held, 1 errors or a failed run, 2 wrong use, 99 a thres
 """
 
 import argparse
+import contextlib
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,8 @@ from loadtests.traffic.run import DONE, MISUSED, Result, play, show_nothing
 from loadtests.traffic.scenario import SHIPPED, Misdescribed, Scenario, Threshold, load
 
 LOCUSTFILE = Path(__file__).parent.parent / "locustfile.py"
+LOOPBACK = "127.0.0.1"
+WORKERS_WAIT_SECONDS = 60
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,16 +71,30 @@ def finish(result: Result, reports: Path | None) -> int:
 
 
 def on_locust(words: argparse.Namespace) -> int:
-    """The same scenario on processes of locust, which coordinate themselves."""
-    command = [
-        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
-        *("--processes", str(words.workers), "--scenario", words.scenario, "--flylive-url", words.url),
-        *("--scale-users", str(words.users), "--scale-time", str(words.time)),
-        *(("--reports", str(words.reports)) if words.reports else ()),
-    ]
+    """The same scenario on processes of locust, which coordinate themselves over a port of this run alone."""
     # The key goes by environment: a command line can be read by everybody on the machine.
     environment = {**os.environ, "FLYLIVE_SERVICE_KEY": words.service_key}
-    return subprocess.run(command, env=environment, check=False).returncode
+    with reserved_port() as port:
+        command = [
+            *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
+            *("--processes", str(words.workers), "--expect-workers-max-wait", str(WORKERS_WAIT_SECONDS)),
+            *("--master-bind-host", LOOPBACK, "--master-bind-port", str(port)),
+            *("--master-host", LOOPBACK, "--master-port", str(port)),
+            *("--scenario", words.scenario, "--flylive-url", words.url),
+            *("--scale-users", str(words.users), "--scale-time", str(words.time)),
+            *(("--reports", str(words.reports)) if words.reports else ()),
+        ]
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """A free loopback port that nobody else is given meanwhile: bound here without listening, which keeps it
+    from the kernel's own choice, and lets the coordinator listen on it (both allow the address's reuse)."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((LOOPBACK, 0))
+        yield int(holder.getsockname()[1])
 
 
 def main(arguments: Sequence[str]) -> int:
