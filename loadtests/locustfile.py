@@ -176,12 +176,12 @@ class Part:
         """This process cannot play its part."""
         runner = self.environment.runner
         if isinstance(runner, WorkerRunner):
-            runner.send_message(FAILURE, failure)
+            runner.send_message(FAILURE, {"failure": failure})
         else:
             self.conclude(failure)
 
     def receive_failure(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002 - locust's names
-        self.conclude(f"worker {msg.node_id}: {msg.data}")
+        self.conclude(f"worker {msg.node_id}: {msg.data['failure']}")
 
     def conclude(self, failure: str | None = None) -> None:
         if self.concluded:
