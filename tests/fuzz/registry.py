@@ -1,9 +1,11 @@
 """What a target is, and all of them."""
 
 import importlib
+import itertools
+import logging
 import pkgutil
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,14 +37,37 @@ def all_targets() -> dict[str, Target]:
     return dict(sorted(found.items()))
 
 
+BLOCK = 1000
+"""Inputs of one random sequence: seeding it for each would cost more than most checks."""
+
+
 def run(target: Target, inputs: int, seed: int, *, start: int = 0) -> int:
-    """Checks that many inputs, each from a seed of its own; returns how many there were."""
+    """Checks that many inputs, the same ones for the same seed and numbers; returns how many there were."""
     count = max(1, round(inputs * target.weight))
-    for number in range(start, start + count):
-        made = target.make(random.Random(f"{target.name}/{seed}/{number}"))
+    for number, made in zip(range(start, start + count), _inputs(target, seed, start), strict=False):
         try:
             target.check(made)
         except Exception as error:
             again = f"python -m tests.fuzz --target {target.name} --seed {seed} --start {number} --inputs 1"
             raise Finding(f"{error!r}\n  input: {made!r:.2000}\n  again: {again}") from error
     return count
+
+
+def run_shard(shard: tuple[str, int, int, int]) -> tuple[int, str]:
+    """In a process of its own: (target, inputs, seed, start) for (inputs checked, what was found)."""
+    name, inputs, seed, start = shard
+    logging.getLogger().addHandler(logging.NullHandler())  # refusals of garbage may be logged, not printed
+    target = all_targets()[name]
+    try:
+        return run(target, round(inputs / target.weight), seed, start=start), ""
+    except Finding as finding:
+        return 0, str(finding)
+
+
+def _inputs(target: Target, seed: int, start: int) -> Iterator[Any]:
+    skipped = start % BLOCK
+    for block in itertools.count(start // BLOCK):
+        chance = random.Random(f"{target.name}/{seed}/{block}")
+        made = (target.make(chance) for _ in range(BLOCK))
+        yield from itertools.islice(made, skipped, None)
+        skipped = 0

@@ -1,7 +1,10 @@
 // A page with an unmodified mediasoup-client and a plain RTCPeerConnection, for real browsers against real nodes.
 import { Device } from 'mediasoup-client';
+import { Device as Device36 } from 'mediasoup-client-36';
+import { Device as Device37 } from 'mediasoup-client-37';
 import { io } from 'socket.io-client';
 
+const devices = { newest: Device, 3.6: Device36, 3.7: Device37 };
 const state = (window.state = { events: [], consumers: [], joined: 0 });
 
 const call = (name, body = {}) =>
@@ -52,7 +55,7 @@ async function transport(device, direction, protocol) {
 async function consume(device, receiver, what) {
   const { paused, ...options } = await call('rtc:consume', {
     transport_id: receiver.id,
-    rtpCapabilities: device.recvRtpCapabilities,
+    rtpCapabilities: device.recvRtpCapabilities ?? device.rtpCapabilities,
     ...what,
   });
   const consumer = await receiver.consume(options);
@@ -61,8 +64,8 @@ async function consume(device, receiver, what) {
   await play(consumer.track);
 }
 
-window.viaMediasoup = async ({ mic = true, slots = 0, nack = false, protocol } = {}) => {
-  const device = new Device();
+window.viaMediasoup = async ({ mic = true, slots = 0, nack = false, protocol, version = 'newest' } = {}) => {
+  const device = new devices[version]();
   const { router_rtp_capabilities: routerRtpCapabilities } = await call('rtc:capabilities');
   await device.load({ routerRtpCapabilities });
   const receiver = await transport(device, 'recv', protocol);
@@ -118,7 +121,7 @@ window.viaOffer = async ({ mic = true, slots = 3, red = false } = {}) => {
 };
 
 window.figures = async () => {
-  const found = { packets: 0, lost: 0, energy: 0, levels: 0, sent: 0, bytes: 0, trip: null, pairs: [], dtls: [], srtp: [] };
+  const found = { packets: 0, lost: 0, energy: 0, levels: 0, sent: 0, bytes: 0, trip: null, pairs: [], dtls: [], roles: [], srtp: [] };
   for (const report of await state.statistics()) {
     for (const item of report.values()) {
       if (item.type === 'inbound-rtp') {
@@ -131,6 +134,7 @@ window.figures = async () => {
       else if (item.type === 'remote-inbound-rtp') found.trip = item.roundTripTime ?? null;
       else if (item.type === 'transport') {
         found.dtls.push(item.dtlsState);
+        found.roles.push(item.dtlsRole);
         found.srtp.push(item.srtpCipher);
       } else if (item.type === 'remote-candidate') found.pairs.push(`${item.protocol} ${item.address}`);
     }

@@ -164,6 +164,25 @@ async def test_all_kinds_of_clients_are_in_one_room(studio: Studio) -> None:
     assert figures["lost"] == 0
 
 
+async def test_older_clients_talk_with_the_newest(studio: Studio) -> None:
+    """mediasoup-client 3.6 wants to be the DTLS server where it sends, and names its capabilities another
+    way."""
+    ada = await studio.open("ada", "viaMediasoup", version="3.6")
+    bob = await studio.open("bob", "viaMediasoup", version="3.7", nack=True)
+    eve = await studio.open("eve", "viaMediasoup")
+    await asyncio.gather(ada.hears(), bob.hears(), eve.hears())
+    assert set((await ada.figures())["roles"]) == {"client", "server"}
+    await ada.call("mic:set", muted=True)
+    await bob.call("mic:set", muted=True)
+    await eve.hears_nothing()
+    await ada.call("mic:set", muted=False)
+    await asyncio.gather(bob.hears(), eve.hears())
+    await asyncio.gather(*(speaker.page.evaluate("state.restart()") for speaker in (ada, bob)))
+    await asyncio.gather(ada.hears(), bob.hears(), eve.hears())
+    slots = await studio.open("guest", "viaMediasoup", version="3.6", seated=False, mic=False, slots=2)
+    await slots.hears()
+
+
 async def test_networks_without_udp_talk_by_tcp(studio: Studio) -> None:
     ada = await studio.open("ada", "viaMediasoup", protocol="tcp")
     bob = await studio.open("bob", "viaMediasoup", slots=2)
