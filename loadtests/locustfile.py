@@ -16,28 +16,29 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-import requests
 from gevent.event import Event
 from locust import User as LocustUser
 from locust import constant, events, task
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
+from loadtests.clients.greenlets import Connection, Rest, finish
+from loadtests.clients.rest import UNREACHABLE, CallFailed
 from loadtests.measures import Measures
 from loadtests.reports.files import write
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import final
-from loadtests.traffic.greenlet_player import Player, Rest, equip
 from loadtests.traffic.observing import Stage
-from loadtests.traffic.run import Result, judge, own_warnings, parse_metrics
+from loadtests.traffic.player import Player
+from loadtests.traffic.run import Result, judge
 from loadtests.traffic.scenario import Scenario, load
 from loadtests.traffic.steps import User
-from loadtests.traffic.world import gift_fields, owner_of, people, room_fields, room_ids
+from loadtests.traffic.watching import LOAD_CPU, own_warnings, watch_self, watch_server
+from loadtests.traffic.world import equip, make_rooms, people, settle_money
 
 MESSAGE, FAILURE = "flylive_measures", "flylive_failure"
-HEARTBEAT_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 # A worker that has been silent for so long, after locust already misses it, is given up.
 SILENT_SECONDS = 5.0
-SAMPLED = ("process_resident_memory_bytes", "process_cpu_seconds_total")
 
 
 class ToldMeasures(Measures):
@@ -87,49 +88,21 @@ class Part:
     def rest(self) -> Rest:
         return Rest(self.options.flylive_url, self.options.service_key)
 
-    def make_rooms(self) -> None:
-        scenario, rest = self.scenario, self.rest()
-        for room in room_ids(scenario, self.options.run_id):
-            rest.required("POST", "/v1/rooms", room_fields(scenario, room, owner_of(room)))
-        rest.required("PUT", f"/v1/gifts/{scenario.money.gift_id}", gift_fields(scenario))
-
     def begin(self) -> None:
-        """On a worker, or alone: who is to be played here."""
+        """On a worker, or alone: who is to be played here. In the coordinator: watch the server."""
         runner, options = self.environment.runner, self.options
-        index, count = 0, 1
-        if isinstance(runner, WorkerRunner):
-            index, count = runner.worker_index, options.expect_workers
-        self.users = people(self.scenario, options.run_id, options.service_key, (index, count))
-        self.expected = len(self.users)
+        self.started_at = time.time()
         self.stage = Stage(options.flylive_url, self.measures)
-        gevent.spawn(self.watch_self)
-
-    def watch_self(self) -> None:
-        last, clock = time.process_time(), time.monotonic()
-        while not self.stage.over:
-            gevent.sleep(HEARTBEAT_SECONDS)
-            used, now = time.process_time(), time.monotonic()
-            name = f"load cpu {os.getpid()}" if self.options.expect_workers > 1 else "load cpu"
-            self.measures.gauge(name, self.stage.clock(), (used - last) / (now - clock))
-            last, clock = used, now
-
-    def watch_server(self) -> None:
-        """In the coordinator: the server's processor and memory."""
-        url, started, last = f"{self.options.flylive_url}/metrics", time.monotonic(), None
-        while not self.concluded:
-            gevent.sleep(HEARTBEAT_SECONDS)
-            try:
-                sample = parse_metrics(requests.get(url, timeout=2).text)
-            except OSError:
-                continue
-            clock = time.monotonic() - started
-            memory, used = (sample.get(name) for name in SAMPLED)
-            if memory is not None:
-                self.measures.gauge("server memory MiB", clock, memory / 2**20)
-            if used is not None:
-                if last is not None:
-                    self.measures.gauge("server cpu", clock, (used - last[0]) / (clock - last[1]))
-                last = (used, clock)
+        if not isinstance(runner, WorkerRunner):
+            gevent.spawn(finish, watch_server(self.stage, Connection.machinery, self.rest()))
+        if isinstance(runner, MasterRunner):
+            gevent.spawn(self.watch_workers)
+            return
+        part = (runner.worker_index, options.expect_workers) if isinstance(runner, WorkerRunner) else (0, 1)
+        self.users = people(self.scenario, options.run_id, options.service_key, part)
+        self.expected = len(self.users)
+        name = f"{LOAD_CPU} {os.getpid()}" if part[1] > 1 else LOAD_CPU
+        gevent.spawn(finish, watch_self(self.stage, Connection.machinery, name))
 
     def watch_workers(self) -> None:
         """In the coordinator: a worker that dies takes its observations with it, so the run has failed."""
@@ -143,7 +116,7 @@ class Part:
                     seen[worker] = now
                 elif now - seen.get(worker, 0.0) > SILENT_SECONDS:
                     self.conclude(f"worker {worker} died before it had sent what it observed")
-            gevent.sleep(HEARTBEAT_SECONDS)
+            gevent.sleep(LOOK_SECONDS)
 
     def equipped_one(self) -> None:
         """The clock of this process starts when all its users have their tokens."""
@@ -186,7 +159,8 @@ class Part:
     def conclude(self, failure: str | None = None) -> None:
         if self.concluded:
             return
-        scenario, measures, self.concluded = self.scenario, self.measures, True
+        scenario, measures = self.scenario, self.measures
+        self.concluded = self.stage.over = True
         verdicts, seconds = judge(scenario, measures), time.time() - self.started_at
         warnings = own_warnings(measures)
         result = Result(scenario, measures, verdicts, self.started_at, seconds, warnings, failure)
@@ -211,17 +185,19 @@ class RoomUser(LocustUser):
             return
         part.playing += 1
         try:
-            rest = part.rest()
+            rest, scenario = part.rest(), part.scenario
             try:
-                equip(part.scenario, rest, user)
-            except (OSError, RuntimeError) as problem:
+                finish(equip(scenario, rest, user))
+            except (CallFailed, *UNREACHABLE) as problem:
                 part.fail(f"could not prepare {user.user_id}: {problem}")
                 return
             part.equipped_one()
-            player = Player(part.stage, rest, user, user.number % part.scenario.latency_sample == 0)
-            player.play()
-            if user.group.behaviour == "gifter":
-                player.settle_money(part.scenario.money.coins)
+            sampled = user.number % scenario.latency_sample == 0
+            finish(Player(part.stage, Connection, rest, user, sampled).play())
+            try:
+                finish(settle_money(scenario, rest, user, part.measures))
+            except (CallFailed, *UNREACHABLE) as problem:
+                part.fail(f"could not check the wallet of {user.user_id}: {problem}")
         finally:
             part.finished_one()
 
@@ -250,19 +226,15 @@ def prepare(environment: Any, runner: Any, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         runner.register_message(MESSAGE, part.receive)
         runner.register_message(FAILURE, part.receive_failure)
-    part.make_rooms()
+    try:
+        finish(make_rooms(part.scenario, part.rest(), options.run_id))
+    except (CallFailed, *UNREACHABLE) as problem:
+        raise SystemExit(f"could not prepare: {problem}") from problem
 
 
 @events.test_start.add_listener
 def begin(environment: Any, **_: Any) -> None:
-    part: Part = environment.flylive
-    part.started_at = time.time()
-    if not isinstance(environment.runner, MasterRunner):
-        part.begin()
-    if not isinstance(environment.runner, WorkerRunner):
-        gevent.spawn(part.watch_server)
-    if isinstance(environment.runner, MasterRunner):
-        gevent.spawn(part.watch_workers)
+    environment.flylive.begin()
 
 
 @events.spawning_complete.add_listener

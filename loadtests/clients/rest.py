@@ -1,8 +1,8 @@
-"""The REST calls a load test needs, over one pool of kept-alive connections (asyncio).
-
-A call is described as a value (`Request`), so that the gevent users of locust send the same ones.
+"""The REST calls a load test needs. A call is a value (`Request`); who sends it says how: `Rest` over one
+pool of kept-alive connections on asyncio, its namesake in `greenlets.py` on gevent.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import aiohttp
@@ -40,6 +40,11 @@ class Response(msgspec.Struct, frozen=True):
     status: int
     body: Any
 
+    @classmethod
+    def read(cls, status: int, content_type: str, raw: bytes) -> "Response":
+        is_json = content_type.startswith("application/json")
+        return cls(status, msgspec.json.decode(raw) if is_json else raw.decode(errors="replace"))
+
     @property
     def succeeded(self) -> bool:
         return 200 <= self.status < 300
@@ -59,33 +64,14 @@ class CallFailed(Exception):
     """A call that the preparation of a run cannot do without was refused."""
 
 
-class Rest:
+class RestCalls(ABC):
     """The REST side of one server, as the holder of a service key sees it."""
 
-    def __init__(self, url: str, service_key: str, connections: int = 64, timeout_seconds: float = 10):
-        self.url, self.service_key = url.rstrip("/"), service_key
-        self.connections, self.timeout_seconds = connections, timeout_seconds
+    def __init__(self, url: str, service_key: str, timeout_seconds: float = 10):
+        self.url, self.service_key, self.timeout_seconds = url.rstrip("/"), service_key, timeout_seconds
 
-    async def __aenter__(self) -> "Rest":
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.connections),
-            timeout=aiohttp.ClientTimeout(total=self.timeout_seconds),
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.session.close()
-
-    async def send(self, request: Request) -> Response:
-        data = None if request.body is None else msgspec.json.encode(request.body)
-        async with self.session.request(
-            request.method, self.url + request.path, data=data, headers=request.headers()
-        ) as response:
-            raw = await response.read()
-            is_json = response.content_type == "application/json"
-            return Response(
-                response.status, msgspec.json.decode(raw) if is_json else raw.decode(errors="replace")
-            )
+    @abstractmethod
+    async def send(self, request: Request) -> Response: ...
 
     async def service(
         self, method: str, path: str, body: Fields | None = None, key: str | None = None
@@ -108,3 +94,28 @@ class Rest:
     async def snapshot(self, room_id: str) -> Fields:
         data = await self.required("GET", f"/v1/rooms/{room_id}/snapshot")
         return dict(data.get("snapshot", data))
+
+
+class Rest(RestCalls):
+    """REST over aiohttp."""
+
+    def __init__(self, url: str, service_key: str, connections: int = 64, timeout_seconds: float = 10):
+        super().__init__(url, service_key, timeout_seconds)
+        self.connections = connections
+
+    async def __aenter__(self) -> "Rest":
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.connections),
+            timeout=aiohttp.ClientTimeout(total=self.timeout_seconds),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+
+    async def send(self, request: Request) -> Response:
+        data = None if request.body is None else msgspec.json.encode(request.body)
+        async with self.session.request(
+            request.method, self.url + request.path, data=data, headers=request.headers()
+        ) as response:
+            return Response.read(response.status, response.content_type, await response.read())

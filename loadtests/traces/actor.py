@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from loadtests.clients.streams import Connection, Refused
+from loadtests.clients.connection import Refused
+from loadtests.clients.streams import Connection
 from loadtests.traces.format import Fields
 from loadtests.traffic.observing import Stage
 

@@ -18,8 +18,9 @@ from loadtests.traces.plan import planned
 from loadtests.traces.pseudonyms import Pseudonyms
 from loadtests.traces.recording import Recording, TooSlow
 from loadtests.traffic.command import finish, threshold
-from loadtests.traffic.run import DONE, FAILED, MISUSED, show_nothing
+from loadtests.traffic.run import DONE, FAILED, MISUSED
 from loadtests.traffic.scenario import Misdescribed
+from loadtests.traffic.watching import show_nothing
 
 FULL_SPEED = "max"
 

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import msgspec
 
+from loadtests.clients.connection import Refused
 from loadtests.clients.rest import UNREACHABLE, CallFailed, Rest
-from loadtests.clients.streams import Refused
 from loadtests.measures import Measures
 from loadtests.traces.format import Trace
 from loadtests.traces.plan import Plan, planned
 from loadtests.traces.replay import Pace, RoomReplay
 from loadtests.traces.stage import make_gifts, make_room
 from loadtests.traffic.observing import Stage
-from loadtests.traffic.run import Result, Show, Watch, judge, own_warnings, show_nothing
+from loadtests.traffic.run import Result, judge
 from loadtests.traffic.scenario import Phase, Scenario, Threshold
+from loadtests.traffic.watching import Show, own_warnings, show_nothing, watching
 from loadtests.traffic.world import gather_bounded, new_run_id
 
 SHOWN_DIFFERENCES = 20
@@ -56,16 +57,13 @@ async def perform(
         measures.failed("check", 0, "TRACE_CHANGED", "the digest does not agree: the trace was cut or edited")
     async with Rest(url, service_key) as rest:
         stage = Stage(url, measures)
-        watching = asyncio.create_task(Watch(stage, [url], show, scenario).run())
         try:
-            await make_gifts(rest, plan.gifts)
-            for _ in range(wish.rounds) if wish.rounds else itertools.count():
-                await _round(rest, stage, plan, wish)
+            async with watching(stage, scenario, [rest], show):
+                await make_gifts(rest, plan.gifts)
+                for _ in range(wish.rounds) if wish.rounds else itertools.count():
+                    await _round(rest, stage, plan, wish)
         except (CallFailed, Refused, *UNREACHABLE) as problem:
             failure = f"the replay could not go on: {type(problem).__name__} {problem}"
-        finally:
-            stage.over = True
-            await watching
     warnings = own_warnings(measures)
     verdicts = judge(scenario, measures)
     return Result(scenario, measures, verdicts, started_at, time.time() - started_at, warnings, failure)

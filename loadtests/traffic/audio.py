@@ -1,7 +1,8 @@
 """The audio side of a played user: a speaker talks while seated, a listener listens in a few slots.
 
 What was heard is measured like everything else: "audio delay" from mouth to ear, and counters of packets
-missing, damaged or repeated. Only the asyncio player has it; locust's users say so when asked.
+missing, damaged or repeated. Its datagrams are asyncio's, so that a scenario with audio is played by
+`flylive scenario` itself and not by locust's workers.
 """
 
 from collections.abc import Awaitable, Callable

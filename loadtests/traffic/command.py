@@ -18,8 +18,9 @@ import uvloop
 from loadtests.reports.files import write
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import LiveTable, final
-from loadtests.traffic.run import DONE, MISUSED, Result, play, show_nothing
+from loadtests.traffic.run import DONE, MISUSED, Result, play
 from loadtests.traffic.scenario import SHIPPED, Misdescribed, Scenario, Threshold, load
+from loadtests.traffic.watching import show_nothing
 
 LOCUSTFILE = Path(__file__).parent.parent / "locustfile.py"
 LOOPBACK = "127.0.0.1"

@@ -1,19 +1,23 @@
-"""Plays one user's script on asyncio.
+"""Plays one user's script, on the machinery of the connection it is given: asyncio's or gevent's.
 
 A user who loses the connection without having asked for it comes back the way a client library does, with
 growing pauses; the loss is an error of the run, whatever follows.
 """
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
-from loadtests.clients.rest import UNREACHABLE, Rest
-from loadtests.clients.streams import Connection, Lost, Refused
-from loadtests.traffic.audio import AudioPart, AudioStage
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from loadtests.clients.connection import Connection, Lost, Refused
+from loadtests.clients.rest import UNREACHABLE, RestCalls
 from loadtests.traffic.behaviours import script_of
 from loadtests.traffic.observing import Observation, Stage
 from loadtests.traffic.steps import Call, Connect, Drop, Leave, Outcome, Send, Step, Tell, User, Wait
+
+if TYPE_CHECKING:
+    from loadtests.clients.machinery import Task
+    from loadtests.traffic.audio import AudioPart
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 NO_OUTCOME = Outcome()
@@ -22,14 +26,22 @@ NO_OUTCOME = Outcome()
 class Player:
     """One user of the run. Also the observer of its connection."""
 
-    def __init__(self, stage: Stage, audio: AudioStage, rest: Rest, user: User, samples_latency: bool = True):
-        self.stage, self.rest, self.user = stage, rest, user
-        self.audio = AudioPart(audio, user)
+    def __init__(
+        self,
+        stage: Stage,
+        connection: type[Connection],
+        rest: RestCalls,
+        user: User,
+        samples_latency: bool = True,
+        audio: AudioPart | None = None,
+    ):
+        self.stage, self.rest, self.user, self.audio = stage, rest, user, audio
+        self.machinery = connection.machinery
         self.observation = Observation(stage, user, samples_latency)
-        self.connection = Connection(
+        self.connection = connection(
             stage.url, user.token, self, parser=user.group.parser, entropy=user.random
         )
-        self.returning: asyncio.Task[None] | None = None
+        self.returning: Task | None = None
         self.actions: dict[type, Callable[[Any], Any]] = {
             Wait: self._wait,
             Connect: self._connect,
@@ -62,13 +74,14 @@ class Player:
         await self._sleep_until(self.user.leaves)
         if self.returning is not None:
             self.returning.cancel()
-        self.audio.close()
+        if self.audio is not None:
+            self.audio.close()
         self._offline()
         self.connection.leave()
 
     async def _sleep_until(self, moment: float) -> None:
         while not self.stage.over and (left := moment - self.stage.clock()) > 0:
-            await asyncio.sleep(min(left, 1.0))
+            await self.machinery.sleep(min(left, 1.0))
 
     async def _wait(self, step: Wait) -> None:
         await self._sleep_until(step.until)
@@ -96,7 +109,7 @@ class Player:
             await self._pause_if_lost()
             return outcome
         outcome = self.observation.answered(step, due, answer)
-        if outcome.done and self.audio.is_due(step.name):
+        if outcome.done and self.audio is not None and self.audio.is_due(step.name):
             await self.audio.open(self.connection.call)
         return outcome
 
@@ -123,7 +136,7 @@ class Player:
     async def _pause_if_lost(self) -> None:
         """A call that failed because the connection is away waits for the return, not to fail in a loop."""
         if self.returning is not None and not self.connection.connected:
-            await asyncio.wait([self.returning], timeout=LONGEST_PAUSE_SECONDS)
+            await self.returning.wait(LONGEST_PAUSE_SECONDS)
 
     def _offline(self) -> None:
         self.observation.away()
@@ -136,12 +149,12 @@ class Player:
 
     def on_lost(self, _connection: Connection, reason: str) -> None:
         if self.observation.lost(reason):
-            self.returning = asyncio.get_running_loop().create_task(self._come_back())
+            self.returning = self.machinery.start(self._come_back())
 
     async def _come_back(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self.stage.over and self.stage.clock() < self.user.leaves:
-            await asyncio.sleep(pause * (0.5 + self.user.random.random()))
+            await self.machinery.sleep(pause * (0.5 + self.user.random.random()))
             outcome = await self._connect(Connect())
             if outcome.done:
                 if not outcome.data["recovered"] and self.user.epoch is not None:

@@ -8,24 +8,14 @@ import secrets
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
-import msgspec
-
 from loadtests.clients.conversation import Fields
-from loadtests.clients.rest import Rest
+from loadtests.clients.rest import RestCalls
+from loadtests.measures import Measures
 from loadtests.traffic.behaviours import SPENDERS
 from loadtests.traffic.scenario import Group, Scenario, Stay, entropy, interleaved, stays
 from loadtests.traffic.steps import User
 
 AT_ONCE = 32
-
-
-class World(msgspec.Struct):
-    """The rooms and users of one run (or of one process's part of it)."""
-
-    scenario: Scenario
-    room_ids: list[str]
-    users: list[User]
-    coins_at_start: dict[str, int]
 
 
 async def gather_bounded(jobs: Iterable[Awaitable[Any]], at_once: int = AT_ONCE) -> list[Any]:
@@ -72,11 +62,10 @@ def gift_fields(scenario: Scenario) -> Fields:
     }
 
 
-async def make_rooms(scenario: Scenario, rest: Rest, rooms: list[str]) -> None:
+async def make_rooms(scenario: Scenario, rest: RestCalls, run_id: str) -> None:
     """The rooms and the gift: shared by all processes of a run, made by one of them."""
-    await gather_bounded(
-        rest.required("POST", "/v1/rooms", room_fields(scenario, room, owner_of(room))) for room in rooms
-    )
+    for room in room_ids(scenario, run_id):
+        await rest.required("POST", "/v1/rooms", room_fields(scenario, room, owner_of(room)))
     await rest.required("PUT", f"/v1/gifts/{scenario.money.gift_id}", gift_fields(scenario))
 
 
@@ -124,31 +113,21 @@ def _acquaintances(by_room: dict[tuple[str, str], list[str]], room: str, chance:
     return pick
 
 
-async def equip(scenario: Scenario, rest: Rest, users: list[User]) -> World:
-    """Tokens for everybody, coins for the spenders."""
-
-    async def one(user: User) -> None:
-        user.token = await rest.token(user.room_id, user.user_id, user.group.role, name=user.user_id)
-        if user.group.behaviour in SPENDERS:
-            credit = {
-                "amount": scenario.money.coins,
-                "currency": "coins",
-                "reason": "load test",
-                "reference": f"load-{user.user_id}",
-            }
-            await rest.required("POST", f"/v1/users/{user.user_id}/credits", credit, f"credit-{user.user_id}")
-
-    await gather_bounded(one(user) for user in users)
-    coins = {user.user_id: scenario.money.coins for user in users if user.group.behaviour == "gifter"}
-    return World(scenario, sorted({user.room_id for user in users}), users, coins)
+async def equip(scenario: Scenario, rest: RestCalls, user: User) -> None:
+    """A token, and coins for a spender."""
+    user.token = await rest.token(user.room_id, user.user_id, user.group.role, name=user.user_id)
+    if user.group.behaviour in SPENDERS:
+        why = {"reason": "load test", "reference": f"load-{user.user_id}"}
+        credit = {"amount": scenario.money.coins, "currency": "coins", **why}
+        await rest.required("POST", f"/v1/users/{user.user_id}/credits", credit, f"credit-{user.user_id}")
 
 
-async def money_differences(world: World, rest: Rest) -> dict[str, tuple[int, int]]:
-    """Gifters whose wallet is not what they had less what was acknowledged. -> user id: (expected, found)"""
-
-    async def one(user: User) -> tuple[str, int, int]:
-        wallet = await rest.required("GET", f"/v1/users/{user.user_id}/wallet")
-        return user.user_id, world.coins_at_start[user.user_id] - user.spent_coins, int(wallet["coins"])
-
-    found = await gather_bounded(one(user) for user in world.users if user.user_id in world.coins_at_start)
-    return {user_id: (expected, coins) for user_id, expected, coins in found if expected != coins}
+async def settle_money(scenario: Scenario, rest: RestCalls, user: User, measures: Measures) -> None:
+    """After the run: a gifter's wallet against what was acknowledged."""
+    if user.group.behaviour != "gifter":
+        return
+    wallet = await rest.required("GET", f"/v1/users/{user.user_id}/wallet")
+    expected, found = scenario.money.coins - user.spent_coins, int(wallet["coins"])
+    measures.counters["money_differences"] += expected != found
+    if expected != found:
+        measures.problems[f"wallet {user.user_id}"] = f"expected {expected} coins, found {found}"

@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 import uvloop
 
-from loadtests.clients.streams import Answer, Connection, Refused
+from loadtests.clients.connection import Answer, Refused
+from loadtests.clients.streams import Connection
 from realtime.embedded.servers import EmbeddedServers, Urls
 from state.commands import ChatSend
 from state.ports import Done

@@ -168,22 +168,22 @@ GREENLETS = """
 import json, sys
 from gevent import monkey; monkey.patch_all()
 import gevent, msgspec
+from loadtests.clients.greenlets import Connection, Rest, finish
 from loadtests.measures import Measures
-from loadtests.traffic.greenlet_player import Player, Rest, equip
 from loadtests.traffic.observing import Stage
+from loadtests.traffic.player import Player
 from loadtests.traffic.scenario import Scenario
-from loadtests.traffic.world import gift_fields, owner_of, people, room_fields, room_ids
+from loadtests.traffic.world import equip, make_rooms, people
 scenario = msgspec.json.decode(sys.argv[1], type=Scenario)
 url, key = sys.argv[2:]
 rest, measures = Rest(url, key), Measures()
-(room,) = room_ids(scenario, "greenlets")
-rest.required("POST", "/v1/rooms", room_fields(scenario, room, owner_of(room)))
-rest.required("PUT", f"/v1/gifts/{scenario.money.gift_id}", gift_fields(scenario))
+finish(make_rooms(scenario, rest, "greenlets"))
 users = people(scenario, "greenlets", key)
 for user in users:
-    equip(scenario, rest, user)
+    finish(equip(scenario, rest, user))
 stage = Stage(url, measures)
-gevent.joinall([gevent.spawn(Player(stage, rest, user).play) for user in users], raise_error=True)
+players = [Player(stage, Connection, rest, user) for user in users]
+gevent.joinall([gevent.spawn(finish, player.play()) for player in players], raise_error=True)
 print(json.dumps(measures.pack()))
 """
 

@@ -24,7 +24,8 @@ from loadtests.benchmarks.figures import (
     ratio,
 )
 from loadtests.benchmarks.runner import BROKEN, DONE, FAILED, Benchmark, discover, exit_code, main, run_all
-from loadtests.clients.streams import Connection, Refused
+from loadtests.clients.connection import Refused
+from loadtests.clients.streams import Connection
 
 QUIET = Options(log=False)
 
