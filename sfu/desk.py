@@ -208,6 +208,7 @@ class Desk:
             mid_id=ortc.extension_id(parameters, MID_URI),
             level_id=ortc.extension_id(parameters, LEVEL_URI),
             red_payload_type=red_payload_type,
+            nack=ortc.takes_nack(parameters),
         )
         try:
             handle = self._engine.add_producer(transport.handle, spec)

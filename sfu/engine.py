@@ -32,7 +32,8 @@ Rules every engine keeps, for each consumer:
 
 RTCP belongs to the engine: it answers with receiver reports for its producers (without them a sender has no
 loss figure for its error correction), sends sender reports with a CNAME for each consumer, reads the reports
-of the peers into the statistics, and resends on NACK for consumers that negotiated it (the very same bytes).
+of the peers into the statistics, resends on NACK for consumers that negotiated it (the very same bytes, and
+nothing of a voice that may not speak any more), and asks producers that negotiated it for what is missing.
 
 Handles are small integers, never reused while the engine lives. Every call is made from the worker's thread;
 an engine with its own thread does the locking.
@@ -66,6 +67,12 @@ PREROLL_SECONDS = 0.16
 """What a slot replays of its new occupant: detection needs a few frames, and those are the first syllable."""
 RETRANSMIT_PACKETS = 64
 """Packets kept for NACK per consumer that negotiated it: 1.3 s, longer than any jitter buffer waits."""
+WANTED_PACKETS = 32
+"""A longer gap in a publisher's numbers is a jump, not a loss."""
+ASKS = 4
+ASK_AGAIN_SECONDS = 0.08
+"""A missing packet of a publisher that negotiated NACK is asked for at once, and again after so long each:
+what comes later than that is of no use to a jitter buffer."""
 VOICE_LEVEL = 65
 """Louder than -65 dBov counts as speech; microphones at rest are at -70 to -90."""
 UNKNOWN_LEVEL = 50
@@ -125,6 +132,8 @@ class ProducerSpec:
     packets_per_second: int = 120
     """Bucket of the rate limit, also its burst: twice the rate of 20 ms frames, and some."""
     payload_bytes: int = MAX_PAYLOAD_BYTES
+    nack: bool = False
+    """The sender takes NACKs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +187,8 @@ class ProducerStats:
     refused: int
     """Dropped because the user may not speak."""
     over_limit: int
+    asked_again: int
+    """Requests for missing packets."""
 
 
 @dataclass(frozen=True, slots=True)

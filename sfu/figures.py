@@ -37,6 +37,7 @@ def _producer(engine: Engine, ident: str, handle: int, is_allowed: bool) -> dict
         "jitter_ms": round(figures.jitter_seconds * 1000, 1),
         "refused": figures.refused,
         "over_limit": figures.over_limit,
+        "asked_again": figures.asked_again,
         "can_publish": is_allowed,
     }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pylibsrtp import Session
 
@@ -43,6 +43,7 @@ from sfu.rtp import (
     red_payload,
 )
 from sfu.srtp import handle, memory, protect_in_place
+from sfu.wanted import Wanted
 
 FIRST_STREAM_INDEX = 0x10000
 PREROLL_PACKETS = 9
@@ -60,10 +61,12 @@ class Frame:
     level: int
     """The level byte as it arrived, with its voice bit."""
     at: float
+    voice: Producer
+    """Whose it is, through whatever slots it comes."""
     red: list[tuple[int, int, bytes]] | None = None
 
     def moved(self, index: int, timestamp: int, marker: bool) -> Frame:
-        return Frame(marker, index, timestamp, self.payload, self.level, self.at, self.red)
+        return Frame(marker, index, timestamp, self.payload, self.level, self.at, self.voice, self.red)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +162,14 @@ class Producer(Stream):
         "spec",
         "ssrc",
         "total",
+        "wanted",
     )
 
     def __init__(self, number: Handle, peer: Peer, spec: ProducerSpec) -> None:
         super().__init__(number)
         self.origin, self.spec, self.ssrc = peer, spec, spec.ssrc
         self.allowed = False
-        self.reception = Reception()
+        self.reception, self.wanted = Reception(), Wanted()
         self.preroll: deque[Frame] = deque(maxlen=PREROLL_PACKETS)
         self.slots: list[Slot] = []
         self.allowance, self.allowance_at = float(spec.packets_per_second), 0.0
@@ -175,6 +179,7 @@ class Producer(Stream):
     def restart(self, ssrc: int) -> None:
         """The sender's SSRC was learned, or changed: its numbers are new ones."""
         self.ssrc, self.reception, self.synced = ssrc, Reception(), False
+        self.wanted.restart()
 
     def within_limit(self, now: float) -> bool:
         rate = self.spec.packets_per_second
@@ -212,11 +217,12 @@ class Producer(Stream):
         """The stream ends here for a while: a few frames for the decoders to fade out with."""
         self.synced = False
         self.preroll.clear()
+        self.wanted.restart()
         if self.last_at is None:
             return []
         index, timestamp = self.last_index, self.last_timestamp
         return [
-            Frame(False, index + step, (timestamp + step * FRAME) & MASK_32, SILENCE_PAYLOAD, 127, now)
+            Frame(False, index + step, (timestamp + step * FRAME) & MASK_32, SILENCE_PAYLOAD, 127, now, self)
             for step in range(1, SILENCE_FRAMES + 1)
         ]
 
@@ -295,7 +301,7 @@ class Consumer(Rewrite):
         self.stream: Stream | None = None
         self.protector: Any = None
         self.name: Any = None
-        self.history: dict[int, tuple[int, bytes]] | None = {} if spec.nack else None
+        self.history: dict[int, Kept] | None = {} if spec.nack else None
         self.packets = self.octets = self.late = self.lost = self.resent = 0
         self.packets_mark = self.octets_mark = 0
         self.lost_fraction = self.jitter = 0.0
@@ -345,6 +351,14 @@ class Consumer(Rewrite):
         if self.synced and self.stream is not None and self.stream.last_at is not None:
             return (self.stream.last_timestamp + self.timestamp_offset) & MASK_32, self.stream.last_at
         return None if self.last_at is None else (self.last_timestamp, self.last_at)
+
+
+class Kept(NamedTuple):
+    """A packet as it was sent, for NACK."""
+
+    sequence: int
+    data: bytes
+    voice: Producer
 
 
 class FanOut:
@@ -423,7 +437,8 @@ class FanOut:
                 self.protect_failures += 1
                 continue
             if consumer.history is not None:
-                consumer.history[sequence % RETRANSMIT_PACKETS] = (sequence, bytes(view[: length[0]]))
+                kept = Kept(sequence, bytes(view[: length[0]]), frame.voice)
+                consumer.history[sequence % RETRANSMIT_PACKETS] = kept
             if consumer.name is None:
                 self._aside(consumer, bytes(view[: length[0]]))
                 continue

@@ -224,4 +224,13 @@ def consumer_parameters(
 
 def wants_nack(remote: RtpCapabilities) -> bool:
     theirs = receivable(remote)
-    return theirs is not None and any(i.type == "nack" and not i.parameter for i in theirs.rtcp_feedback)
+    return theirs is not None and _has_nack(theirs)
+
+
+def takes_nack(parameters: RtpParameters) -> bool:
+    """A producer that sends again what is asked for."""
+    return _has_nack(opus_of(parameters))
+
+
+def _has_nack(codec: Codec | CodecCapability) -> bool:
+    return any(item.type == "nack" and not item.parameter for item in codec.rtcp_feedback)

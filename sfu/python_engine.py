@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 
-from sfu import reports, rtp, srtp
+from sfu import reports, rtcp, rtp, srtp
 from sfu.egress import Egress, socket_name
 from sfu.engine import CLOCK_RATE as CLOCK
 from sfu.engine import (
@@ -117,7 +117,7 @@ class PythonEngine:
             self._due.append((now + REPORT_INTERVAL_SECONDS, peer))
             if peer.ready:
                 for compound in reports.compounds(peer, now, self._wall()):
-                    self._leave(peer, peer.sending.protect_rtcp(compound) if peer.sending else compound)
+                    self._report(peer, compound)
         self._egress.flush()
 
     def send(self, data: bytes, address: Address) -> None:
@@ -190,6 +190,8 @@ class PythonEngine:
             return
         if not producer.within_limit(now):
             return
+        if spec.nack and (missing := producer.wanted.packet(index, now)):
+            self._ask(producer, packet.ssrc, missing)
         red = None
         if spec.red_payload_type and packet.payload_type == spec.red_payload_type:
             red = rtp.red_blocks(payload)
@@ -206,9 +208,17 @@ class PythonEngine:
             producer.synced = False
             return
         level = producer.level_of(packet.extensions)
-        arrived = Frame(packet.marker, index, packet.timestamp, payload, level, now, red)
+        arrived = Frame(packet.marker, index, packet.timestamp, payload, level, now, producer, red)
         if (frame := producer.frame(arrived)) is not None:
             self._fan_out.emit(producer, frame)
+
+    def _ask(self, producer: Producer, ssrc: int, missing: list[int]) -> None:
+        if (peer := producer.origin) is not None:
+            sequences = [index & rtp.MASK_16 for index in missing]
+            self._report(peer, rtcp.nack(reports.own_ssrc(peer), ssrc, sequences))
+
+    def _report(self, peer: Peer, compound: bytes) -> None:
+        self._leave(peer, peer.sending.protect_rtcp(compound) if peer.sending else compound)
 
     def _leave(self, peer: Peer, data: bytes) -> None:
         if peer.name is not None:
@@ -287,6 +297,7 @@ class PythonEngine:
     def remove_producer(self, producer: Handle) -> None:
         if (found := self._producers.pop(producer, None)) is None:
             return
+        found.allowed = False
         for slot in list(found.slots):
             slot.occupy(None)
         for consumer in list(found.consumers.values()):
@@ -415,6 +426,7 @@ class PythonEngine:
             jitter_seconds=reception.jitter / CLOCK,
             refused=found.refused,
             over_limit=found.over_limit,
+            asked_again=found.wanted.asked,
         )
 
     def consumer_stats(self, consumer: Handle) -> ConsumerStats:

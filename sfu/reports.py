@@ -23,6 +23,10 @@ OWN_SSRC = 1
 """Sender of receiver reports where we send no stream of our own."""
 
 
+def own_ssrc(peer: Peer) -> int:
+    return next(iter(peer.listening), OWN_SSRC)
+
+
 def compounds(peer: Peer, now: float, wall: float) -> list[bytes]:
     """A sender report for each consumer and one receiver report, in datagrams of bounded size."""
     pieces = [piece for consumer in peer.consumers.values() if (piece := _about(consumer, now, wall))]
@@ -30,7 +34,7 @@ def compounds(peer: Peer, now: float, wall: float) -> list[bytes]:
         block for ssrc, producer in peer.by_ssrc.items() if (block := producer.reception.block(ssrc, now))
     ]
     if blocks:
-        own = next(iter(peer.listening), OWN_SSRC)
+        own = own_ssrc(peer)
         pieces.append(receiver_report(own, blocks[:BLOCKS_PER_REPORT]) + description([(own, b"flylive")]))
     packed: list[bytes] = []
     for piece in pieces:
@@ -83,7 +87,7 @@ def _kept(consumer: Consumer, sequences: tuple[int, ...]) -> list[bytes]:
     found = []
     for sequence in sequences[:RETRANSMIT_PACKETS]:
         kept = (consumer.history or {}).get(sequence % RETRANSMIT_PACKETS)
-        if kept is not None and kept[0] == sequence:
+        if kept is not None and kept.sequence == sequence and kept.voice.allowed:
             consumer.resent += 1
-            found.append(kept[1])
+            found.append(kept.data)
     return found

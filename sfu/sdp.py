@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sfu.ortc import Codec, Encoding, Extension, Rtcp, RtpParameters
+from sfu.ortc import Codec, Encoding, Extension, Feedback, Rtcp, RtpParameters
 from sfu.rtp import LEVEL_URI, MID_URI
 
 SDP_BYTES = 256 * 1024
@@ -191,8 +191,9 @@ def producer_parameters(section: Section) -> RtpParameters:
     cname = next((line.partition("cname:")[2] for line in lines if " cname:" in line), "")
     pairs = (part.strip().partition("=") for part in _format(section, number).split(";") if part.strip())
     parameters = {name: _value(value) for name, _, value in pairs}
+    feedback = [Feedback("nack")] if wants_nack(section) else []
     return RtpParameters(
-        codecs=[Codec("audio/opus", number, 48000, 2, parameters)],
+        codecs=[Codec("audio/opus", number, 48000, 2, parameters, feedback)],
         mid=section.first("mid") or None,
         header_extensions=[Extension(uri, ident) for uri, ident in extensions(section).items()],
         encodings=[Encoding(ssrc)] if ssrc else [],

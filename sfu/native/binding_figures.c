@@ -121,10 +121,10 @@ static PyObject *producer_stats(EngineObject *self, PyObject *arguments)
     struct producer now = *found;
     engine_unlock(self->engine);
     PyObject *ssrc = now.has_ssrc ? PyLong_FromUnsignedLong(now.ssrc) : Py_NewRef(Py_None);
-    return Py_BuildValue("NKKLdKK", ssrc, (unsigned long long)now.reception.received,
+    return Py_BuildValue("NKKLdKKK", ssrc, (unsigned long long)now.reception.received,
                          (unsigned long long)now.octets, (long long)reception_lost(&now.reception),
                          now.reception.jitter / 48000, (unsigned long long)now.refused,
-                         (unsigned long long)now.over_limit);
+                         (unsigned long long)now.over_limit, (unsigned long long)now.wanted.asked_again);
 }
 
 static PyObject *consumer_stats(EngineObject *self, PyObject *arguments)

@@ -147,15 +147,16 @@ static PyObject *add_producer(EngineObject *self, PyObject *arguments)
 {
     struct producer_spec spec = {0};
     long long handle;
-    int has_ssrc;
+    int has_ssrc, takes_nack;
     Py_ssize_t mid_bytes;
     const char *mid;
-    if (!PyArg_ParseTuple(arguments, "LpIIIIIy#II", &handle, &has_ssrc, &spec.ssrc, &spec.payload_type,
+    if (!PyArg_ParseTuple(arguments, "LpIIIIIy#IIp", &handle, &has_ssrc, &spec.ssrc, &spec.payload_type,
                           &spec.red_payload_type, &spec.level_id, &spec.mid_id, &mid, &mid_bytes,
-                          &spec.packets_per_second, &spec.payload_bytes) ||
+                          &spec.packets_per_second, &spec.payload_bytes, &takes_nack) ||
         binding_enter(self) == NULL)
         return NULL;
     spec.has_ssrc = has_ssrc;
+    spec.takes_nack = takes_nack;
     spec.mid = (const uint8_t *)mid;
     spec.mid_bytes = (size_t)mid_bytes;
     struct transport *transport = binding_find(self, OBJECT_TRANSPORT, handle);

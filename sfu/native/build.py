@@ -40,6 +40,7 @@ CORE_SOURCES = (
     "srtp.c",
     "table.c",
     "thread.c",
+    "wanted.c",
 )
 BINDING_SOURCES = ("binding.c", "binding_figures.c", "binding_members.c")
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-pthread")

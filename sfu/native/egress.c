@@ -201,7 +201,8 @@ static const uint8_t *choose_payload(struct engine *engine, const struct job *jo
 }
 
 /* For NACK: kept as it is sent, because one index must never encrypt two packets. */
-static void keep(struct consumer *consumer, uint16_t sequence, const uint8_t *data, size_t bytes)
+static void keep(struct consumer *consumer, int64_t voice, uint16_t sequence, const uint8_t *data,
+                 size_t bytes)
 {
     struct kept_packet *kept = &consumer->kept[sequence % RETRANSMIT_PACKETS];
     if (kept->room < bytes) {
@@ -214,6 +215,7 @@ static void keep(struct consumer *consumer, uint16_t sequence, const uint8_t *da
     memcpy(kept->data, data, bytes);
     kept->bytes = (uint16_t)bytes;
     kept->sequence = sequence;
+    kept->voice = voice;
 }
 
 static size_t build(struct engine *engine, const struct job *job, struct consumer *consumer,
@@ -243,7 +245,7 @@ static size_t build(struct engine *engine, const struct job *job, struct consume
     transport->packets_sent++;
     transport->bytes_sent += (uint64_t)bytes;
     if (consumer->kept != NULL)
-        keep(consumer, fields.sequence, out, (size_t)bytes);
+        keep(consumer, job->voice, fields.sequence, out, (size_t)bytes);
     return (size_t)bytes;
 }
 

@@ -5,6 +5,7 @@
  *   egress.c    jobs -> one protected packet per listener -> sendmmsg, segmented where it pays
  *   members.c   transports, producers, slots, consumers: who listens to whom
  *   reports.c   RTCP in both directions
+ *   wanted.c    what of a publisher's is missing, and asked for again
  *   thread.c    the loop, and the lock between it and the worker
  *
  * Numbers pass through at most three continuities: a producer's (it closes what was refused), a slot's (it
@@ -24,6 +25,7 @@
 #include "rtp.h"
 #include "srtp.h"
 #include "table.h"
+#include "wanted.h"
 
 enum {
     RECEIVE_BATCH = 64,
@@ -102,13 +104,14 @@ struct producer {
     struct slot **slots;
     size_t slot_count, slot_capacity;
     uint32_t ssrc;
-    bool has_ssrc, allowed;
+    bool has_ssrc, allowed, takes_nack;
     uint8_t payload_type, red_payload_type, level_id, mid_id, mid[RTP_MAX_MID_BYTES];
     uint8_t mid_bytes;
     uint32_t packets_per_second, payload_bytes;
     struct bucket bucket;
     struct replay_window window;
     struct reception reception;
+    struct wanted wanted;
     struct preroll_packet preroll[PREROLL_PACKETS];
     unsigned preroll_next;
     uint64_t heard, level_total, refused, over_limit, octets;
@@ -122,6 +125,7 @@ struct slot {
 
 struct kept_packet { /* for NACK: as it was sent, tag and all */
     uint16_t sequence, bytes, room;
+    int64_t voice; /* whose: what may not be said any more is not said again */
     uint8_t *data;
 };
 
@@ -190,6 +194,7 @@ struct control { /* a datagram for the worker */
 
 struct job { /* one packet of one source on its way to that source's listeners */
     struct source *source;
+    int64_t voice;         /* the producer it began with, through whatever slots it comes */
     struct consumer *only; /* a pre-roll for one listener, or NULL */
     const struct transport *from;
     const uint8_t *payload; /* whoever pushes the job may forget it afterwards: it is copied */
@@ -281,6 +286,7 @@ struct producer_spec {
     const uint8_t *mid;
     size_t mid_bytes;
     uint32_t packets_per_second, payload_bytes;
+    bool takes_nack;
 };
 
 struct consumer_spec {
@@ -349,6 +355,8 @@ int64_t reception_lost(const struct reception *reception);
 void reports_read(struct engine *engine, struct transport *transport, const uint8_t *data, size_t bytes,
                   int64_t now_ns);
 void reports_send(struct engine *engine, int64_t now_ns); /* to those whose time has come */
+void reports_ask(struct engine *engine, struct transport *transport, uint32_t ssrc,
+                 const uint16_t *sequences, unsigned count); /* for packets that are missing */
 
 /* --- thread.c ----------------------------------------------------------------------------------------- */
 int64_t clock_ns(void);

@@ -119,6 +119,7 @@ class NativeEngine:
             spec.mid,
             spec.packets_per_second,
             spec.payload_bytes,
+            spec.nack,
         )
 
     def add_slot(self) -> Handle:

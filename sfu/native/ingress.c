@@ -75,6 +75,7 @@ static struct job replayed(struct producer *producer, const struct preroll_packe
     struct job job = {
         .source = &producer->source,
         .from = producer->transport,
+        .voice = producer->source.handle,
         .payload = packet->payload,
         .bytes = packet->bytes,
         .place = packet->place,
@@ -122,6 +123,7 @@ static void fall_silent(struct engine *engine, struct producer *producer, int64_
 {
     struct continuity *continuity = &producer->source.continuity;
     continuity->synced = false;
+    wanted_restart(&producer->wanted);
     for (unsigned i = 0; i < PREROLL_PACKETS; i++)
         producer->preroll[i].used = false;
     if (continuity->last_ns == 0)
@@ -130,6 +132,7 @@ static void fall_silent(struct engine *engine, struct producer *producer, int64_
         struct job job = {
             .source = &producer->source,
             .from = producer->transport,
+            .voice = producer->source.handle,
             .payload = SILENCE_PAYLOAD,
             .bytes = sizeof SILENCE_PAYLOAD,
             .place = continuity_append(continuity, FRAME_TICKS, now_ns),
@@ -188,6 +191,15 @@ static bool accept_payload(struct producer *producer, const struct rtp_view *vie
     return true;
 }
 
+static void ask_for_missing(struct engine *engine, struct producer *producer, uint64_t index,
+                            int64_t now_ns)
+{
+    uint16_t sequences[WANTED_PACKETS];
+    unsigned count = wanted_packet(&producer->wanted, (int64_t)index, now_ns, sequences);
+    if (count > 0 && producer->transport->has_address)
+        reports_ask(engine, producer->transport, producer->ssrc, sequences, count);
+}
+
 /* An authentic packet. */
 static void produce(struct engine *engine, struct producer *producer, const uint8_t *data,
                     const struct rtp_view *view, size_t payload_bytes, uint64_t index, int64_t now_ns)
@@ -208,9 +220,12 @@ static void produce(struct engine *engine, struct producer *producer, const uint
         producer->over_limit++;
         return;
     }
+    if (producer->takes_nack)
+        ask_for_missing(engine, producer, index, now_ns);
     struct job job = {
         .source = &producer->source,
         .from = producer->transport,
+        .voice = producer->source.handle,
         .payload = payload,
         .bytes = (size_t)bytes,
         .arrival_ns = now_ns,

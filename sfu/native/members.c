@@ -188,6 +188,7 @@ bool producer_bind(struct producer *producer, uint32_t ssrc)
     retire(producer);
     producer->window = *retired_window(transport, ssrc);
     memset(&producer->reception, 0, sizeof producer->reception);
+    wanted_restart(&producer->wanted);
     producer->ssrc = ssrc;
     producer->has_ssrc = true;
     producer->source.continuity.synced = false;
@@ -215,6 +216,7 @@ struct producer *producer_add(struct engine *engine, struct transport *transport
         memcpy(producer->mid, spec->mid, spec->mid_bytes);
     producer->packets_per_second = spec->packets_per_second;
     producer->payload_bytes = spec->payload_bytes;
+    producer->takes_nack = spec->takes_nack;
     producer->loudest = 127;
     if (spec->has_ssrc && !producer_bind(producer, spec->ssrc)) {
         free(producer);

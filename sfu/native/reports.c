@@ -105,7 +105,8 @@ static void resend(struct engine *engine, struct consumer *consumer, uint16_t se
 {
     const struct kept_packet *kept = &consumer->kept[sequence % RETRANSMIT_PACKETS];
     struct transport *transport = consumer->transport;
-    if (kept->bytes == 0 || kept->sequence != sequence || !transport->has_address ||
+    const struct producer *voice = table_get(&engine->table, OBJECT_PRODUCER, kept->voice);
+    if (voice == NULL || !voice->allowed || kept->bytes == 0 || kept->sequence != sequence || !transport->has_address ||
         !bucket_take(&transport->bucket, now_ns, RESENT_PER_SECOND))
         return;
     consumer->retransmitted++;
@@ -197,6 +198,11 @@ static size_t write_sender_report(uint8_t *out, const struct consumer *consumer,
     return 28 + write_description(out + 28, consumer->ssrc, consumer->cname, consumer->cname_bytes);
 }
 
+static uint32_t own_ssrc(const struct transport *transport)
+{
+    return transport->consumers != NULL ? transport->consumers->ssrc : OWN_SSRC;
+}
+
 static size_t write_receiver_report(uint8_t *out, struct transport *transport, int64_t now_ns)
 {
     unsigned count = 0;
@@ -206,7 +212,7 @@ static size_t write_receiver_report(uint8_t *out, struct transport *transport, i
             write_block(out + 8 + BLOCK_BYTES * count++, producer->ssrc, &producer->reception, now_ns);
     if (count == 0)
         return 0;
-    uint32_t own = transport->consumers != NULL ? transport->consumers->ssrc : OWN_SSRC;
+    uint32_t own = own_ssrc(transport);
     out[0] = (uint8_t)(0x80 | count);
     out[1] = RECEIVER_REPORT;
     put16(out + 2, 1 + 6 * count);
@@ -225,6 +231,22 @@ static void send_compound(struct engine *engine, struct transport *transport, ui
             egress_send(engine, transport, compound, (size_t)protected);
     }
     *bytes = 0;
+}
+
+void reports_ask(struct engine *engine, struct transport *transport, uint32_t ssrc,
+                 const uint16_t *sequences, unsigned count)
+{
+    enum { HEAD_BYTES = 12 };
+    uint8_t compound[HEAD_BYTES + 4 * WANTED_PACKETS + SRTP_MAX_TRAILER_BYTES];
+    size_t bytes = HEAD_BYTES + 4 * (size_t)count;
+    compound[0] = 0x80 | GENERIC_NACK;
+    compound[1] = FEEDBACK;
+    put16(compound + 2, 2 + count);
+    put32(compound + 4, own_ssrc(transport));
+    put32(compound + 8, ssrc);
+    for (unsigned i = 0; i < count; i++)
+        put32(compound + HEAD_BYTES + 4 * (size_t)i, (uint32_t)sequences[i] << 16);
+    send_compound(engine, transport, compound, &bytes);
 }
 
 static void report_to(struct engine *engine, struct transport *transport, int64_t now_ns)

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from sfu import rtcp, rtp
+from sfu import rtp
 from sfu.engine import SILENCE_FRAMES, SILENCE_PAYLOAD, Suite
 from tests.sfu.bench import LEVEL_ID, MID_ID, OPUS, Bench, Client
 
@@ -348,53 +348,6 @@ class EngineContract:
         through = [p for p in packets if p.ssrc == 2]
         assert rtp.red_blocks(through[0].payload) == [(OPUS, 960, b"before"), (OPUS, 0, b"now")]
         assert [p.payload_type for p in through] == [100, OPUS]
-
-    # --- RTCP
-    # ----------------------------------------------------------------------------------------------------
-    def test_reports_are_sent_and_read(self, bench: Bench) -> None:
-        speaker, listener = bench.client(), bench.client()
-        consumer = bench.consumer(listener, bench.producer(speaker, SPOKEN))
-        for sequence in (1, 2, 4):
-            speaker.say(SPOKEN, b"abc", sequence=sequence)
-        bench.heard(listener, 3)
-        speaker.received()
-        speaker.rtcp.clear()
-
-        def told() -> bool:
-            speaker.received()
-            listener.received()
-            return bool(speaker.rtcp and listener.rtcp)
-
-        bench.until(told)
-        received = [r for r in rtcp.parse(speaker.rtcp[0]) if isinstance(r, rtcp.ReceiverReport)]
-        assert (received[0].blocks[0].ssrc, received[0].blocks[0].lost) == (SPOKEN, 1)
-        sent = next(r for r in rtcp.parse(listener.rtcp[-1]) if isinstance(r, rtcp.SenderReport))
-        assert (sent.ssrc, sent.packets, sent.octets) == (9001, 3, 9)
-        assert b"cname" in listener.rtcp[-1]
-        block = rtcp.Block(9001, 64, 5, 102, 480, rtcp.middle(sent.ntp), 0)
-        report = rtcp.receiver_report(1, [block])
-        assert listener.sending is not None
-        listener.send(listener.sending.protect_rtcp(report))
-        bench.until(lambda: bench.engine.consumer_stats(consumer).lost == 5)
-        stats = bench.engine.consumer_stats(consumer)
-        assert stats.fraction_lost == 0.25
-        assert stats.jitter_seconds == pytest.approx(0.01)
-        assert stats.round_trip_seconds is not None
-        assert 0 <= stats.round_trip_seconds < 5
-
-    def test_a_nack_brings_the_very_same_bytes(self, bench: Bench) -> None:
-        speaker, listener = bench.client(), bench.client()
-        producer = bench.producer(speaker, SPOKEN)
-        consumer = bench.consumer(listener, producer, nack=True)
-        for _ in range(3):
-            speaker.say(SPOKEN, b"opus")
-        bench.heard(listener, 3)
-        sent = [data for data in listener.raw if not rtp.is_rtcp(data)]
-        assert listener.sending is not None
-        listener.send(listener.sending.protect_rtcp(rtcp.nack(1, 9001, [101, 555])))
-        bench.until(lambda: bench.engine.consumer_stats(consumer).retransmitted == 1)
-        bench.settle()
-        assert listener.sock.recv(2048) == sent[1]
 
     # --- the border
     # ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from tests.sfu.bench import Bench
 from tests.sfu.contract_engine import EngineContract
+from tests.sfu.contract_reports import ReportContract
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def bench() -> Iterator[Bench]:
     made.close()
 
 
-class TestPythonEngine(EngineContract):
+class TestPythonEngine(EngineContract, ReportContract):
     """Everything of the contract."""
 
 

@@ -50,6 +50,7 @@ static void add_producer(unsigned client)
         .mid_bytes = sizeof mid,
         .packets_per_second = one_in(4) ? 50 : 1000000,
         .payload_bytes = 1276,
+        .takes_nack = one_in(2),
     };
     producers[client] = producer_add(engine, transports[client], &spec);
     may_be_heard[client] = producers[client] != NULL && !one_in(4);
@@ -300,9 +301,21 @@ static size_t protected_speech(uint8_t *out, unsigned client)
     return total < 0 ? 0 : (size_t)total;
 }
 
+/* For what a listener may still have kept for it, and some before and after. */
+static size_t request_again(uint8_t *out, const struct consumer *consumer)
+{
+    static const uint8_t head[] = {0x81, 205, 0, 3};
+    memcpy(out, head, sizeof head);
+    put32(out + 4, any());
+    put32(out + 8, consumer->ssrc);
+    put32(out + 12, (uint32_t)(consumer->continuity.highest + 4 - below(80)) << 16 | (any() & 0xffff));
+    return 16;
+}
+
 static size_t report(uint8_t *out, unsigned client)
 {
-    size_t bytes = 0;
+    const struct consumer *consumer = consumers[client + CLIENTS * below(CONSUMERS / CLIENTS)];
+    size_t bytes = consumer != NULL && one_in(4) ? request_again(out, consumer) : 0;
     for (unsigned count = 1 + below(3); count > 0 && bytes < 600; count--) {
         static const uint8_t types[] = {200, 201, 202, 203, 204, 205, 206, 207};
         unsigned words = 1 + below(one_in(4) ? 60 : 14);

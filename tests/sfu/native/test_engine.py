@@ -13,6 +13,7 @@ from sfu.engine import EngineOptions, Suite
 from sfu.engines import open_engine
 from tests.sfu.bench import Bench
 from tests.sfu.contract_engine import EngineContract
+from tests.sfu.contract_reports import ReportContract
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def bench() -> Iterator[Bench]:
 STUN = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12)
 
 
-class TestNativeEngine(EngineContract):
+class TestNativeEngine(EngineContract, ReportContract):
     """Everything of the contract."""
 
 
