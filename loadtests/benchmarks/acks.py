@@ -8,10 +8,10 @@ import asyncio
 import secrets
 from collections.abc import Callable
 
+from loadtests import peers
 from loadtests.benchmarks import processes
 from loadtests.benchmarks.crowds import make_room, peer_auths, tokens
 from loadtests.benchmarks.figures import Options, Report, Sample, at_most, in_turn, ratio
-from loadtests.benchmarks.wire import PEER
 from loadtests.clients.conversation import Fields
 from loadtests.clients.rest import Rest
 from loadtests.clients.streams import Connection
@@ -116,8 +116,7 @@ async def _ours(options: Options) -> Sample:
 
 
 async def _peer(options: Options) -> Sample:
-    command = ["node", "server.js", "{port}"]
-    async with processes.process("node", command, "/healthz", directory=PEER) as server:
+    async with peers.node() as server:
         users = [f"user-{number}" for number in range(options.size(USERS, 20))]
         connections = await connected(server.url, peer_auths("acks", users))
         await echo(server, connections, 2000)

@@ -65,7 +65,7 @@ async def drill(url: str, seconds: float, at_once: int) -> dict[str, float]:
 
 
 async def run(options: Options) -> Report:
-    seconds = options.size(8, 2)
+    seconds = options.size(6, 2)
     async with processes.node(environment={"FLYLIVE_SFU_WORKERS": "0"}) as server:
         urls = json.loads((server.log.parent / "data" / "urls.json").read_text())
         url = str(urls["database_url"])

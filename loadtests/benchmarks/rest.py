@@ -148,7 +148,7 @@ async def gifts(caller: Caller, options: Options) -> Sample:
 
 
 async def lone(caller: Caller, options: Options) -> Sample:
-    measured = await load(caller, caller.gift, options.size(200, 30), 1, 20)
+    measured = await load(caller, caller.gift, options.size(100, 30), 1, 20)
     return {"lone_gift_p50_ms": measured.percentile_ms(0.5)}
 
 
@@ -158,7 +158,7 @@ async def tokens(caller: Caller, options: Options) -> Sample:
 
 
 async def mixed(caller: Caller, options: Options) -> Sample:
-    measured = await load(caller, caller.mixed, options.size(1_500, 200), 16, MIXED_PACE)
+    measured = await load(caller, caller.mixed, options.size(1_000, 200), 16, MIXED_PACE)
     return {"mixed_p95_ms": measured.percentile_ms(0.95)}
 
 

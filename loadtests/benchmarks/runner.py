@@ -23,6 +23,7 @@ from loadtests.benchmarks.figures import Limit, Options, Report, Verdict, judge
 DONE, FAILED, MISUSED, BROKEN = 0, 1, 2, 99
 # What `all` may take on a machine of two cores.
 ALL_SECONDS = 20 * 60
+USUAL_REPEATS = 3
 
 
 class Benchmark(msgspec.Struct, frozen=True):
@@ -32,6 +33,7 @@ class Benchmark(msgspec.Struct, frozen=True):
     measures: str
     limits: Mapping[str, Limit]
     run: Callable[[Options], Awaitable[Report]]
+    repeats: int = USUAL_REPEATS
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -50,7 +52,8 @@ def discover() -> dict[str, Benchmark]:
     for entry in pkgutil.iter_modules(benchmarks.__path__):
         module: Any = importlib.import_module(f"{benchmarks.__name__}.{entry.name}")
         if hasattr(module, "NAME"):
-            found[module.NAME] = Benchmark(module.NAME, module.MEASURES, module.LIMITS, module.run)
+            repeats = getattr(module, "REPEATS", USUAL_REPEATS)
+            found[module.NAME] = Benchmark(module.NAME, module.MEASURES, module.LIMITS, module.run, repeats)
     return dict(sorted(found.items()))
 
 
@@ -66,6 +69,15 @@ async def measure(benchmark: Benchmark, options: Options) -> Outcome:
 
 def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _lines(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows in columns, a rule below the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return [lines[0], "-" * len(max(lines, key=len)), *lines[1:]]
 
 
 def _rows(outcome: Outcome) -> list[tuple[str, str, str, str, str]]:
@@ -95,12 +107,22 @@ def table(outcome: Outcome) -> str:
     if outcome.report is None:
         return f"{title}\n{outcome.error}"
     rows = [("figure", "of", "median", "runs", "limit"), *_rows(outcome)]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    lines.insert(1, "-" * len(max(lines, key=len)))
-    return "\n".join([title, *lines, *(f"note: {note}" for note in outcome.report.notes)])
+    return "\n".join([title, *_lines(rows), *(f"note: {note}" for note in outcome.report.notes)])
+
+
+def verdicts(outcomes: Sequence[Outcome]) -> str:
+    """Every limit of a run of several benchmarks, in one table, and how long it took."""
+    rows = [("benchmark", "seconds", "figure", "value", "limit")]
+    for outcome in outcomes:
+        seconds = f"{outcome.seconds:.0f}"
+        for verdict in outcome.verdicts:
+            value = "missing" if verdict.value is None else number(verdict.value)
+            rows.append((outcome.name, seconds, verdict.figure, value, _said(verdict)))
+        if not outcome.verdicts:
+            failed = outcome.report is None
+            rows.append((outcome.name, seconds, "", "", "FAILED" if failed else "no limits"))
+    whole = sum(outcome.seconds for outcome in outcomes)
+    return "\n".join([*_lines(rows), f"{whole / 60:.1f} minutes"])
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -138,18 +160,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help='benchmarks to run, or "all"')
     parser.add_argument("--list", action="store_true", help="say what there is and end")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
-    parser.add_argument("--repeats", type=int, default=3, help="runs per figure (default 3)")
+    parser.add_argument("--repeats", type=int, metavar="N", help="runs per figure (default: 3 or more)")
     parser.add_argument(
         "--quick", action="store_true", help="small sizes: shows that it works, proves nothing"
     )
     return parser
 
 
-async def run_all(chosen: Sequence[Benchmark], options: Options) -> list[Outcome]:
+async def run_all(chosen: Sequence[Benchmark], options: Options, repeats: int | None = None) -> list[Outcome]:
     outcomes = []
     for benchmark in chosen:
         options.say(f"{benchmark.name}: {benchmark.measures}")
-        outcomes.append(await measure(benchmark, options))
+        own = msgspec.structs.replace(options, repeats=repeats or benchmark.repeats)
+        outcomes.append(await measure(benchmark, own))
         print(table(outcomes[-1]), end="\n\n", flush=True)
     return outcomes
 
@@ -165,12 +188,14 @@ def main(arguments: Sequence[str]) -> int:
     if unknown or not names:
         print(f"flylive bench: name one of {', '.join(known)} or all; unknown: {unknown}", file=sys.stderr)
         return MISUSED
-    described, started = machine.describe(), time.monotonic()
+    described = machine.describe()
     print(machine.sentence(described), end="\n\n", flush=True)
-    options = Options(repeats=max(1, chosen.repeats), quick=chosen.quick)
-    outcomes = uvloop.run(run_all([known[name] for name in names], options))
+    options = Options(quick=chosen.quick)
+    outcomes = uvloop.run(run_all([known[name] for name in names], options, chosen.repeats))
+    if len(outcomes) > 1:
+        print(verdicts(outcomes), flush=True)
     if chosen.json:
         chosen.json.write_bytes(as_json(outcomes, described))
-    if time.monotonic() - started > ALL_SECONDS:
+    if sum(outcome.seconds for outcome in outcomes) > ALL_SECONDS:
         print(f"note: this took longer than {ALL_SECONDS // 60} minutes", file=sys.stderr)
     return exit_code(outcomes)

@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import msgspec
 
+from loadtests import peers
 from loadtests.benchmarks import processes
 from loadtests.benchmarks.crowds import Crowd, make_room, peer_auths, tokens
 from loadtests.benchmarks.figures import (
@@ -43,7 +43,7 @@ UNITS = {
     "events_together": "per read of a client",
 }
 RATIOS = ("deliveries", "burst_deliveries", "connect_join", "idle_memory")
-PEER = Path(__file__).parent.parent / "peers" / "node"
+REPEATS = 5
 BURST = 10
 IN_FLIGHT_PER_BATCH = 3  # what is on its way to the room, in the commit, on its way back
 WARM_USERS = 200  # rooms of that size announce joins in batches
@@ -151,7 +151,7 @@ async def _cost(server: Ours | Node, room_id: str, rounds: int, burst: int) -> f
 
 async def _idle(server: Ours | Node, options: Options) -> float:
     """Memory per connection that has joined a room and does nothing."""
-    room_id, users = f"idle-{secrets.token_hex(4)}", options.size(4000, 200)
+    room_id, users = f"idle-{secrets.token_hex(4)}", options.size(2000, 200)
     await server.make_room(room_id)
     await server.enter(room_id, [f"warm-{number}" for number in range(WARM_USERS)])
     await server.collect()
@@ -180,11 +180,7 @@ async def ours() -> AsyncIterator[Ours]:
 
 @contextlib.asynccontextmanager
 async def peer() -> AsyncIterator[Node]:
-    command = ["node", "--expose-gc", "server.js", "{port}"]
-    async with (
-        processes.process("node", command, "/healthz", directory=PEER) as process,
-        aiohttp.ClientSession() as http,
-    ):
+    async with peers.node() as process, aiohttp.ClientSession() as http:
         yield Node(process, http)
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from loadtests import peers
@@ -95,6 +96,23 @@ def test_the_json_has_machine_figures_and_verdicts(tmp_path: Path, monkeypatch: 
     assert entry["limits"] == [
         {"figure": "cost", "direction": "at_most", "bound": 10.0, "value": 15.0, "held": False}
     ]
+
+
+async def test_every_limit_of_a_run_is_told_at_its_end() -> None:
+    outcomes = await run_all([benchmark(5.0), benchmark(15.0), benchmark(None)], QUIET, 1)
+    told = runner.verdicts(outcomes)
+    assert "5      <= 10 held" in told
+    assert "15     <= 10 BROKEN" in told
+    assert "FAILED" in told
+    assert told.endswith("0.0 minutes")
+
+
+async def test_a_benchmark_may_want_more_runs_than_others_and_the_command_line_has_the_last_word() -> None:
+    wanting = msgspec.structs.replace(benchmark(5.0), repeats=5)
+    for repeats, runs in ((None, 5), (1, 1)):
+        (outcome,) = await run_all([wanting], QUIET, repeats)
+        assert outcome.report is not None
+        assert len(outcome.report.figures[0].runs) == runs
 
 
 def test_cpu_time_counts_the_tree_and_what_has_ended() -> None:
