@@ -32,7 +32,7 @@ from loadtests.traffic.player import Player
 from loadtests.traffic.run import Result, judge
 from loadtests.traffic.scenario import Scenario, load
 from loadtests.traffic.steps import User
-from loadtests.traffic.watching import LOAD_CPU, own_warnings, watch_self, watch_server
+from loadtests.traffic.watching import LOAD_CPU, OwnUsage, ServerUsage, own_warnings, watch
 from loadtests.traffic.world import equip, make_rooms, people, settle_money
 
 MESSAGE, FAILURE = "flylive_measures", "flylive_failure"
@@ -94,7 +94,9 @@ class Part:
         self.started_at = time.time()
         self.stage = Stage(options.flylive_url, self.measures)
         if not isinstance(runner, WorkerRunner):
-            gevent.spawn(finish, watch_server(self.stage, Connection.machinery, self.rest()))
+            usage = ServerUsage(self.stage, self.rest())
+            finish(usage.sample())
+            self.watch(usage)
         if isinstance(runner, MasterRunner):
             gevent.spawn(self.watch_workers)
             return
@@ -102,7 +104,10 @@ class Part:
         self.users = people(self.scenario, options.run_id, options.service_key, part)
         self.expected = len(self.users)
         name = f"{LOAD_CPU} {os.getpid()}" if part[1] > 1 else LOAD_CPU
-        gevent.spawn(finish, watch_self(self.stage, Connection.machinery, name))
+        self.watch(OwnUsage(self.stage, name))
+
+    def watch(self, usage: OwnUsage | ServerUsage) -> None:
+        gevent.spawn(finish, watch(self.stage, Connection.machinery, usage))
 
     def watch_workers(self) -> None:
         """In the coordinator: a worker that dies takes its observations with it, so the run has failed."""

@@ -48,31 +48,43 @@ class Meter:
         return None if last is None else (cpu_seconds - last[0]) / max(now - last[1], 1e-9)
 
 
-async def watch_self(stage: Stage, machinery: Machinery, name: str = LOAD_CPU) -> None:
-    meter = Meter()
-    while not stage.over:
-        share = meter.share(time.process_time())
-        if share is not None:
-            stage.measures.gauge(name, stage.clock(), share)
-            stage.measures.gauge("users", stage.clock(), stage.online)
-        await machinery.sleep(SAMPLE_SECONDS)
+class OwnUsage:
+    """What this process uses, from now on."""
+
+    def __init__(self, stage: Stage, name: str = LOAD_CPU):
+        self.stage, self.name, self.meter = stage, name, Meter()
+        self.meter.share(time.process_time())
+
+    async def sample(self) -> None:
+        clock, measures = self.stage.clock(), self.stage.measures
+        measures.gauge(self.name, clock, self.meter.share(time.process_time()) or 0.0)
+        measures.gauge("users", clock, self.stage.online)
 
 
-async def watch_server(stage: Stage, machinery: Machinery, server: RestCalls, suffix: str = "") -> None:
-    """A server that is slow to answer holds up nobody but its own sampling."""
-    meter, measures = Meter(), stage.measures
-    while not stage.over:
+class ServerUsage:
+    """What a server says of itself. One that is slow to answer holds up nobody but its own sampling."""
+
+    def __init__(self, stage: Stage, server: RestCalls, suffix: str = ""):
+        self.stage, self.server, self.suffix, self.meter = stage, server, suffix, Meter()
+
+    async def sample(self) -> None:
         try:
-            response = await server.send(Request("GET", "/metrics"))
+            response = await self.server.send(Request("GET", "/metrics"))
         except UNREACHABLE:
-            found = {}
-        else:
-            found = samples(response.body) if response.status == 200 else {}
+            return
+        found = samples(response.body) if response.status == 200 else {}
+        clock, measures = self.stage.clock(), self.stage.measures
         if SERVER_MEMORY in found:
-            measures.gauge(f"server memory MiB{suffix}", stage.clock(), found[SERVER_MEMORY] / 2**20)
-        if SERVER_CPU in found and (share := meter.share(found[SERVER_CPU])) is not None:
-            measures.gauge(f"server cpu{suffix}", stage.clock(), share)
+            measures.gauge(f"server memory MiB{self.suffix}", clock, found[SERVER_MEMORY] / 2**20)
+        if SERVER_CPU in found and (share := self.meter.share(found[SERVER_CPU])) is not None:
+            measures.gauge(f"server cpu{self.suffix}", clock, share)
+
+
+async def watch(stage: Stage, machinery: Machinery, usage: OwnUsage | ServerUsage) -> None:
+    """Until the stage is over."""
+    while not stage.over:
         await machinery.sleep(SAMPLE_SECONDS)
+        await usage.sample()
 
 
 async def _show(stage: Stage, scenario: Scenario, show: Show) -> None:
@@ -86,11 +98,15 @@ async def watching(
     stage: Stage, scenario: Scenario, servers: Sequence[RestCalls], show: Show
 ) -> AsyncIterator[None]:
     """Watch, on asyncio, while the body runs; then the stage is over."""
-    machinery = Asyncio()
-    work = [watch_self(stage, machinery), _show(stage, scenario, show)]
-    for number, server in enumerate(servers):
-        work.append(watch_server(stage, machinery, server, f" {number}" if len(servers) > 1 else ""))
-    tasks = [asyncio.create_task(one) for one in work]
+    several = len(servers) > 1
+    usages: list[OwnUsage | ServerUsage] = [
+        ServerUsage(stage, server, f" {number}" if several else "") for number, server in enumerate(servers)
+    ]
+    for usage in usages:
+        # From before the first user on: the burst of a start is part of what is watched.
+        await usage.sample()
+    work = [watch(stage, Asyncio(), usage) for usage in [*usages, OwnUsage(stage)]]
+    tasks = [asyncio.create_task(one) for one in [*work, _show(stage, scenario, show)]]
     try:
         yield
     finally:

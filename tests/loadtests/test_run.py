@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from loadtests.measures import Measures
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import final
 from loadtests.traffic.run import BROKEN, DONE, FAILED, Result, play
+from loadtests.traffic.watching import own_warnings
 from tests.loadtests.double import SERVICE_KEY, Faults, double
 from tests.loadtests.scenarios import mixed
 
@@ -73,6 +75,20 @@ async def test_a_server_that_dies_in_the_middle_gives_1_and_a_report() -> None:
     report = document(result)
     assert report["failure"] or report["errors"]
     assert report["rows"]
+
+
+async def test_the_load_process_and_the_server_are_watched_from_the_start() -> None:
+    measures = (await played()).measures
+    for gauge in ("load cpu", "server cpu", "server memory MiB", "users"):
+        assert len(measures.gauges[gauge]) >= 2, gauge
+
+
+def test_a_load_process_that_nears_a_core_is_warned_about_on_any_worker() -> None:
+    measures = Measures()
+    measures.gauge("load cpu 12", 1.0, 0.95)
+    measures.gauge("load cpu 13", 1.0, 0.2)
+    (warning,) = own_warnings(measures)
+    assert "95% of a core (load cpu 12)" in warning
 
 
 async def test_a_server_that_is_not_there_gives_1() -> None:
