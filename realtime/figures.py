@@ -6,6 +6,7 @@ client can never make a new one.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ _seconds = Histogram(
 )
 _events = Counter("flylive_room_events", "Events of rooms that this node passed on.")
 _deliveries = Counter("flylive_deliveries", "Events of rooms times the clients that got them.")
+# Few, whatever the number of idle clients. Only counted when somebody asks, who does so from the loop.
+Gauge("flylive_tasks", "Tasks of the event loop.").set_function(lambda: len(asyncio.all_tasks()))
 
 
 def connect_accepted() -> None:
