@@ -41,24 +41,6 @@ ABANDONED_SECONDS = 35.0
 SEAT_WAIT_SECONDS = 0.5
 """The room's stream may bring a seat a moment after its acknowledgement reached the client."""
 
-RtcCommand = (
-    commands.RtcCapabilities
-    | commands.RtcCreateTransport
-    | commands.RtcConnectTransport
-    | commands.RtcProduce
-    | commands.RtcProducers
-    | commands.RtcConsume
-    | commands.RtcResumeConsumer
-    | commands.RtcPauseConsumer
-    | commands.RtcCloseConsumer
-    | commands.RtcCloseProducer
-    | commands.RtcRestartIce
-    | commands.RtcStats
-    | commands.RtcOffer
-    | commands.RtcForward
-    | commands.RtcStopForward
-)
-
 
 class Desk:
     """One per worker."""
@@ -87,7 +69,7 @@ class Desk:
         }
         self._handlers = handlers
 
-    async def perform(self, caller: Caller, command: RtcCommand) -> Answer:
+    async def perform(self, caller: Caller, command: commands.RtcCommand) -> Answer:
         stage = await self._rooms.open(caller.room_id)
         if stage is None:
             return Rejection(Code.ROOM_NOT_FOUND)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sfu.desk import RtcCommand
+from state.media_commands import RtcCommand
 from state.ports import Caller
 
 CALL = "rtc:call"

@@ -8,7 +8,6 @@ Ctrl-C: its node decides when it ends.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import signal
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
+from sfu.launch import READY_LINE, Launch, worker_count, worker_name
 from sfu.switchboard import Place
 from sfu.worker import Identity, Worker
 from state.kernel import Outpost, build_outpost
@@ -26,29 +26,6 @@ log = structlog.get_logger("sfu.process")
 PORT_STEPS = 16
 """Where the configured port is taken (another node of this machine, or a worker that outlived its node), the
 next ones are tried, in steps of the number of workers."""
-READY_LINE = b"ready\n"
-
-
-class Launch(msgspec.Struct, frozen=True):
-    """What a node tells its worker."""
-
-    settings: Settings
-    worker: str
-    node: str
-    number: int
-    """Of this worker among those of its node."""
-    parent: int | None
-    host: str
-    """Where the node serves."""
-
-
-def worker_name(node: str, number: int) -> str:
-    """New at every start: what was known of the last one is over."""
-    return f"{node}-media{number}-{secrets.token_hex(3)}"
-
-
-def worker_count(settings: Settings) -> int:
-    return settings.sfu.workers if settings.sfu.workers >= 0 else max(1, os.cpu_count() or 1)
 
 
 def place_of(launch: Launch, step: int) -> Place:

@@ -19,9 +19,9 @@ import time
 import msgspec
 import structlog
 
+from sfu.launch import READY_LINE, Launch, worker_count, worker_name
 from sfu.metrics import MediaMetrics
 from sfu.placement import Registry
-from sfu.process import READY_LINE, Launch, worker_count, worker_name
 from sfu.signalling import RtcService
 from state.rejections import Unavailable
 from state.settings import Settings

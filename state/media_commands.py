@@ -104,3 +104,22 @@ class RtcStopForward(Base, frozen=True, tag="rtc:stop_forward"):
     """Ends a forward. For services only."""
 
     forward_id: Identifier
+
+
+RtcCommand = (
+    RtcCapabilities
+    | RtcCreateTransport
+    | RtcConnectTransport
+    | RtcProduce
+    | RtcProducers
+    | RtcConsume
+    | RtcResumeConsumer
+    | RtcPauseConsumer
+    | RtcCloseConsumer
+    | RtcCloseProducer
+    | RtcRestartIce
+    | RtcStats
+    | RtcOffer
+    | RtcForward
+    | RtcStopForward
+)

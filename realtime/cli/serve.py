@@ -6,6 +6,7 @@ The port is taken before anything else: a second node on the same port must not 
 from __future__ import annotations
 
 import gc
+import importlib
 import resource
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -34,8 +35,8 @@ def serve(words: Sequence[str]) -> int:
         servers = None
         if not (settings.redis.url and settings.database.url):
             servers = embedded_servers(settings)
-            urls = stack.enter_context(servers)
-            keys = Keys(with_urls(keys.settings, urls), keys.origin)
+            stack.callback(servers.stop)
+            keys = Keys(with_urls(keys.settings, servers.start(meanwhile=_load)), keys.origin)
         _run(keys, listeners, servers)
     return EXIT_DONE
 
@@ -47,14 +48,18 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _run(keys: Keys, listeners: Listeners, servers: EmbeddedServers | None) -> None:
-    # Thousands of objects that all stay: looking for rubbish among them only delays the start.
+def _load() -> None:
+    """Imports the node. Thousands of objects that all stay: looking for rubbish among them only delays it."""
     gc.disable()
+    importlib.import_module("realtime.app")
+    gc.enable()
+
+
+def _run(keys: Keys, listeners: Listeners, servers: EmbeddedServers | None) -> None:
+    _load()
     import uvloop
 
     from realtime import app
-
-    gc.enable()
 
     def announce(node: Node) -> None:
         print(

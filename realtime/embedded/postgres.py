@@ -42,7 +42,7 @@ class Postgres:
     def url(self) -> str:
         return f"postgresql://{OWNER}@/{DATABASE}?host={quote(str(self._socket_directory), safe='')}"
 
-    def start(self) -> None:
+    def launch(self) -> None:
         home = binaries.postgres_home()
         account = _service_account() if os.geteuid() == 0 else None
         if account is not None:
@@ -64,6 +64,9 @@ class Postgres:
             )
         )
         self.child.launch()
+
+    def await_ready(self) -> None:
+        assert self.child is not None
         self.child.await_ready(self._is_ready, READY_SECONDS)
 
     def _arguments(self, home: Path) -> list[str | Path]:

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -44,25 +45,31 @@ class EmbeddedServers:
         self._valkey: Valkey | None = None
         self._postgres: Postgres | None = None
 
-    def start(self) -> Urls:
+    def start(self, meanwhile: Callable[[], None] = lambda: None) -> Urls:
+        """Launches the servers, does what can be done `meanwhile`, and waits until they answer."""
         try:
             self._take_directory()
-            run = self._run_directory()
-            redis, database = self._wanted
-            if redis:
-                self._valkey = Valkey(self._data, run, durable=self._durable)
-                self._valkey.start()
-            if database:
-                self._postgres = Postgres(self._data, run, durable=self._durable)
-                self._postgres.start()
+            self._launch(self._run_directory())
+            meanwhile()
+            for server in self._servers():
+                server.await_ready()
             self._write_urls()
         except OSError as error:
             self.stop()
             raise CannotStart(f"{error.filename or self._data}: {error.strerror or error}") from error
-        except CannotStart:
+        except BaseException:
             self.stop()
             raise
         return self.urls
+
+    def _launch(self, run: Path) -> None:
+        redis, database = self._wanted
+        if redis:
+            self._valkey = Valkey(self._data, run, durable=self._durable)
+            self._valkey.launch()
+        if database:
+            self._postgres = Postgres(self._data, run, durable=self._durable)
+            self._postgres.launch()
 
     @property
     def urls(self) -> Urls:
@@ -113,9 +120,11 @@ class EmbeddedServers:
     ) -> None:
         self.stop()
 
+    def _servers(self) -> list[Postgres | Valkey]:
+        return [server for server in (self._postgres, self._valkey) if server is not None]
+
     def _children(self) -> list[Child]:
-        servers = (self._postgres, self._valkey)
-        return [server.child for server in servers if server is not None and server.child is not None]
+        return [server.child for server in self._servers() if server.child is not None]
 
     def _take_directory(self) -> None:
         if not self._data.exists():

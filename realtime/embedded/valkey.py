@@ -30,7 +30,7 @@ class Valkey:
     def url(self) -> str:
         return f"unix://{quote(str(self._socket))}"
 
-    def start(self) -> None:
+    def launch(self) -> None:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         self.child = Child(
             Program(
@@ -43,6 +43,9 @@ class Valkey:
             )
         )
         self.child.launch()
+
+    def await_ready(self) -> None:
+        assert self.child is not None
         self.child.await_ready(lambda _pid: _answers(self._socket), READY_SECONDS)
 
     def _arguments(self, server: Path) -> list[str | Path]:

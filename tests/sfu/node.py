@@ -9,9 +9,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from sfu.launch import Launch, worker_name
 from sfu.metrics import MediaMetrics
 from sfu.placement import Placement, Registry
-from sfu.process import Launch, open_worker, worker_name
+from sfu.process import open_worker
 from sfu.signalling import RtcService
 from sfu.supervisor import Supervisor
 from sfu.worker import Worker
