@@ -145,4 +145,6 @@ class RtcService:
 
     async def check(self) -> str | None:
         """None when a worker lives."""
-        return None if await self._registry.workers() else "no media worker is registered"
+        # None a moment ago is looked at again: a node that starts is ready with its first worker.
+        workers = await self._registry.workers() or await self._registry.workers(fresh=True)
+        return None if workers else "no media worker is registered"
