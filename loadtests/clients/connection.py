@@ -10,15 +10,18 @@ What a load driver hears of events and of losses goes through an `Observer`.
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import urlsplit
 
 from loadtests.clients.conversation import Conversation, Fields
 from loadtests.clients.machinery import Machinery, Promise
+from loadtests.clients.polling import Polling
+from loadtests.clients.rest import RestCalls
 
 CONNECT_SECONDS = 15.0
 CALL_SECONDS = 10.0
 Answer = dict[str, Any]
+Transport = Literal["websocket", "polling", "upgrade"]
 
 
 class Refused(Exception):
@@ -53,12 +56,18 @@ class Connection(ABC):
         parser: str = "json",
         auth: Fields | None = None,
         entropy: random.Random | None = None,
+        transport: Transport = "websocket",
+        http: RestCalls | None = None,
     ):
+        """`http` is for a transport that polls. It may be shared if it bounds no connections."""
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 80
         self.auth = {"token": token} if auth is None else auth
         self.observer = observer
         self.conversation = Conversation(self, f"{self.host}:{self.port}", parser, entropy)
+        self.wanted: Transport = transport
+        self.http = http
+        self.polling: Polling | None = None
         self.waiting: dict[int, Callable[[Answer | None], None]] = {}
         self.opening: Promise | None = None
         self.leaving = False
@@ -70,9 +79,18 @@ class Connection(ABC):
     async def connect(self, seconds: float = CONNECT_SECONDS) -> bool:
         """Open, or come back after a loss. -> whether the server recovered the session"""
         self.opening, self.leaving = self.machinery.promise(), False
+        self.conversation.begin(self.auth, polls=self.wanted != "websocket")
         try:
-            await self._dial(seconds)
-            return bool(await self.opening.outcome(seconds))
+            if self.wanted == "websocket":
+                await self._dial(seconds)
+            else:
+                await self._poll().open()
+            recovered = bool(await self.opening.outcome(seconds))
+            if self.wanted == "upgrade" and self.polling is not None:
+                await self.polling.upgrade(self._dial, seconds)
+                self.polling = None
+                self._write()
+            return recovered
         except TimeoutError:
             # What comes too late must not come at all.
             self.leaving = True
@@ -115,30 +133,50 @@ class Connection(ABC):
     def leave(self) -> None:
         """Say goodbye for good."""
         self.leaving = True
-        if self._is_open:
+        if self.polling is not None:
             self.conversation.farewell()
-            self._flush()
+            self.polling.leave()
+        elif self._is_open:
+            self.conversation.farewell()
+            self._write()
             self._close()
+
+    def drop(self) -> None:
+        """Cut the wire without a word, as a phone in a tunnel does."""
+        polling, self.polling = self.polling, None
+        if polling is not None:
+            polling.close()
+        self._cut()
+
+    def _poll(self) -> Polling:
+        if self.http is None:
+            raise ValueError(f"a connection by {self.wanted} needs HTTP")
+        self.polling = Polling(self.conversation, self.machinery, self.http)
+        return self.polling
+
+    def _flush(self) -> None:
+        if self.polling is not None:
+            self.polling.flush()
+        self._write()
 
     @abstractmethod
     async def _dial(self, seconds: float) -> None:
-        """Open the wire and begin the conversation on it."""
+        """Open a wire for what the conversation has to write."""
 
     @property
     @abstractmethod
     def _is_open(self) -> bool: ...
 
     @abstractmethod
-    def _flush(self) -> None:
-        """Write what the conversation has to say."""
+    def _write(self) -> None:
+        """Write what the conversation has for the wire."""
 
     @abstractmethod
     def _close(self) -> None:
         """End the wire once everything is written."""
 
     @abstractmethod
-    def drop(self) -> None:
-        """Cut the wire without a word, as a phone in a tunnel does."""
+    def _cut(self) -> None: ...
 
     # Listener of the conversation
     def on_connected(self, recovered: bool) -> None:
@@ -152,6 +190,10 @@ class Connection(ABC):
             self.opening.fail(Refused(code or str(data)))
         self.leaving = True
         self.drop()
+
+    def on_probed(self) -> None:
+        if self.polling is not None and self.polling.probed is not None:
+            self.polling.probed.settle(None)
 
     def on_event(self, name: str, body: Any, position: str | None) -> None:
         if self.observer is not None:

@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import gevent
-import msgspec
 import requests
 from gevent import socket
 from gevent.event import AsyncResult
@@ -80,15 +79,14 @@ class Connection(connection.Connection):
         self.socket = socket.create_connection((self.host, self.port), timeout=seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(None)
-        self.conversation.begin(self.auth)
-        self._flush()
+        self._write()
         gevent.spawn(self._read, self.socket)
 
     @property
     def _is_open(self) -> bool:
         return self.socket is not None
 
-    def _flush(self) -> None:
+    def _write(self) -> None:
         # A greenlet that waits to write takes along what others add meanwhile: frames must not mix.
         if self.is_writing:
             return
@@ -102,9 +100,9 @@ class Connection(connection.Connection):
             self.is_writing = False
 
     def _close(self) -> None:
-        self.drop()
+        self._cut()
 
-    def drop(self) -> None:
+    def _cut(self) -> None:
         own, self.socket = self.socket, None
         if own is not None:
             own.close()
@@ -114,7 +112,7 @@ class Connection(connection.Connection):
         try:
             while data := own.recv(READ_BYTES):
                 self.conversation.receive(data)
-                if self.conversation.outbox:
+                if self.conversation.has_output:
                     self._flush()
         except (OSError, ProtocolError) as problem:
             reason = str(problem)
@@ -131,12 +129,12 @@ class Rest(RestCalls):
         super().__init__(url, service_key, timeout_seconds)
         self.session = requests.Session()
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, seconds: float | None = None) -> Response:
         answer = self.session.request(
             request.method,
             self.url + request.path,
-            data=None if request.body is None else msgspec.json.encode(request.body),
+            data=request.data(),
             headers=request.headers(),
-            timeout=self.timeout_seconds,
+            timeout=seconds or self.timeout_seconds,
         )
         return Response.read(answer.status_code, answer.headers.get("content-type", ""), answer.content)

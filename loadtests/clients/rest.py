@@ -16,7 +16,7 @@ class Request(msgspec.Struct, frozen=True):
 
     method: str
     path: str
-    body: Fields | None = None
+    body: Fields | bytes | None = None
     bearer: str | None = None
     idempotency_key: str | None = None
     name: str | None = None
@@ -32,8 +32,14 @@ class Request(msgspec.Struct, frozen=True):
         if self.idempotency_key is not None:
             headers["Idempotency-Key"] = self.idempotency_key
         if self.body is not None:
-            headers["Content-Type"] = "application/json"
+            is_text = isinstance(self.body, bytes)
+            headers["Content-Type"] = "text/plain;charset=UTF-8" if is_text else "application/json"
         return headers
+
+    def data(self) -> bytes | None:
+        if self.body is None or isinstance(self.body, bytes):
+            return self.body
+        return msgspec.json.encode(self.body)
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -71,7 +77,8 @@ class RestCalls(ABC):
         self.url, self.service_key, self.timeout_seconds = url.rstrip("/"), service_key, timeout_seconds
 
     @abstractmethod
-    async def send(self, request: Request) -> Response: ...
+    async def send(self, request: Request, seconds: float | None = None) -> Response:
+        """Ask, and wait this long instead of what is usual here."""
 
     async def service(
         self, method: str, path: str, body: Fields | None = None, key: str | None = None
@@ -104,18 +111,18 @@ class Rest(RestCalls):
         self.connections = connections
 
     async def __aenter__(self) -> "Rest":
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.connections),
-            timeout=aiohttp.ClientTimeout(total=self.timeout_seconds),
-        )
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self.connections))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()
 
-    async def send(self, request: Request) -> Response:
-        data = None if request.body is None else msgspec.json.encode(request.body)
+    async def send(self, request: Request, seconds: float | None = None) -> Response:
         async with self.session.request(
-            request.method, self.url + request.path, data=data, headers=request.headers()
+            request.method,
+            self.url + request.path,
+            data=request.data(),
+            headers=request.headers(),
+            timeout=aiohttp.ClientTimeout(total=seconds or self.timeout_seconds),
         ) as response:
             return Response.read(response.status, response.content_type, await response.read())

@@ -20,7 +20,7 @@ class Connection(connection.Connection, asyncio.Protocol):
     def _is_open(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
 
-    def _flush(self) -> None:
+    def _write(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(self.conversation.take())
 
@@ -28,15 +28,14 @@ class Connection(connection.Connection, asyncio.Protocol):
         if self.transport is not None:
             self.transport.close()
 
-    def drop(self) -> None:
+    def _cut(self) -> None:
         if self.transport is not None:
             self.transport.abort()
 
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.conversation.begin(self.auth)
-        self._flush()
+        self._write()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -44,7 +43,7 @@ class Connection(connection.Connection, asyncio.Protocol):
         except ProtocolError as problem:
             self.conversation.lost(f"protocol error: {problem}")
             return
-        if self.conversation.outbox:
+        if self.conversation.has_output:
             self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:

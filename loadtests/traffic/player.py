@@ -39,7 +39,13 @@ class Player:
         self.machinery = connection.machinery
         self.observation = Observation(stage, user, samples_latency)
         self.connection = connection(
-            stage.url, user.token, self, parser=user.group.parser, entropy=user.random
+            stage.url,
+            user.token,
+            self,
+            parser=user.group.parser,
+            entropy=user.random,
+            transport=user.group.transport,
+            http=rest,
         )
         self.returning: Task | None = None
         self.actions: dict[type, Callable[[Any], Any]] = {

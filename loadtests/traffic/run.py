@@ -68,7 +68,8 @@ async def play(
     """Run a scenario against a server; a server that cannot be prepared gives a result with `failure`."""
     measures, started_at, run_id = Measures(), time.time(), world.new_run_id()
     async with contextlib.AsyncExitStack() as context:
-        rest = await context.enter_async_context(Rest(url, service_key))
+        # Unbounded: whoever polls holds a connection all the time.
+        rest = await context.enter_async_context(Rest(url, service_key, connections=0))
         watched = [await context.enter_async_context(Rest(node, "")) for node in metrics_urls or [url]]
         try:
             await world.make_rooms(scenario, rest, run_id)

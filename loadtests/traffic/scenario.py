@@ -25,6 +25,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from loadtests.clients.connection import Transport
+
 SHIPPED = Path(__file__).parent.parent / "scenarios"
 Positive = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -59,6 +61,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Literal["member", "admin", "guest"] = "member"
     every_seconds: Positive = 0.0
     parser: Literal["json", "msgpack"] = "json"
+    transport: Transport = "websocket"
     audio: Literal["", "speak", "listen"] = ""
     parameters: dict[str, Any] = {}
 

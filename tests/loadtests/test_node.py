@@ -177,8 +177,8 @@ from loadtests.traffic.world import equip, make_rooms, people
 scenario = msgspec.json.decode(sys.argv[1], type=Scenario)
 url, key = sys.argv[2:]
 rest, measures = Rest(url, key), Measures()
-finish(make_rooms(scenario, rest, "greenlets"))
-users = people(scenario, "greenlets", key)
+finish(make_rooms(scenario, rest, scenario.name))
+users = people(scenario, scenario.name, key)
 for user in users:
     finish(equip(scenario, rest, user))
 stage = Stage(url, measures)
@@ -204,12 +204,63 @@ async def test_the_asyncio_user_says_every_command_in_both_encodings(node: str) 
 
 @pytest.mark.timeout(120)
 def test_the_gevent_user_says_every_command_in_both_encodings(node: str) -> None:
-    words = [sys.executable, "-c", GREENLETS, msgspec.json.encode(TOUR).decode(), node, KEY]
+    assert_toured(on_gevent(TOUR, node))
+
+
+def on_gevent(scenario: Scenario, url: str) -> Measures:
+    words = [sys.executable, "-c", GREENLETS, msgspec.json.encode(scenario).decode(), url, KEY]
     done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     measures = Measures()
     measures.merge(msgspec.json.decode(done.stdout))
-    assert_toured(measures)
+    return measures
+
+
+COMING_BACK = parse(
+    {
+        "name": "coming-back",
+        "title": "Phones that lose their connection, by every transport",
+        "groups": [
+            {"behaviour": "talker", "users": 1, "every_seconds": 0.2},
+            *(
+                {
+                    "behaviour": "flapper",
+                    "users": 2,
+                    "every_seconds": 1.5,
+                    "parser": parser,
+                    "transport": transport,
+                    "parameters": {"offline_seconds": 0.5},
+                }
+                for transport, parser in (
+                    ("websocket", "json"),
+                    ("polling", "json"),
+                    ("polling", "msgpack"),
+                    ("upgrade", "json"),
+                    ("upgrade", "msgpack"),
+                )
+            ),
+        ],
+        "phases": [{"kind": "burst", "users": 11, "seconds": 5.5}],
+    }
+)
+
+
+def assert_came_back(measures: Measures) -> None:
+    """Everybody lost the connection and got it back with all that was said meanwhile, in order, once."""
+    errors = {name: dict(series.errors) for name, series in measures.series.items() if series.errors}
+    assert errors == {}, measures.problems
+    counters = measures.counters
+    assert counters["recovered"] >= 10
+    assert not any(counters[name] for name in ("not_recovered", "seq_gaps", "seq_repeats"))
+    assert counters["events"] > 11 * 20
+
+
+async def test_the_asyncio_user_comes_back_by_every_transport(node: str) -> None:
+    assert_came_back((await play(COMING_BACK, node, KEY)).measures)
+
+
+def test_the_gevent_user_comes_back_by_every_transport(node: str) -> None:
+    assert_came_back(on_gevent(COMING_BACK, node))
 
 
 @pytest.mark.timeout(120)

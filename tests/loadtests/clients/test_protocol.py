@@ -94,6 +94,9 @@ class Listener:
     def on_closed(self, reason: str) -> None:
         self.said.append(("closed", reason))
 
+    def on_probed(self) -> None:
+        self.said.append(("probed",))
+
 
 def opened(listener: Listener, conversation: Conversation) -> bytes:
     """The connection up to the CONNECT packet. -> what the client wrote last, unmasked by a zero mask"""
@@ -140,3 +143,28 @@ def test_a_refused_upgrade_names_the_status() -> None:
     conversation.begin({})
     conversation.receive(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n\r\n")
     assert listener.said == [("closed", "HTTP/1.1 429 Too Many Requests")]
+
+
+@pytest.mark.parametrize(("parser", "coded"), [("json", b"40{"), ("msgpack", b"b")])
+def test_by_polling_packets_travel_as_payloads_until_the_probe_has_passed(parser: str, coded: bytes) -> None:
+    listener = Listener()
+    conversation = Conversation(listener, "host:1", parser)
+    conversation.mask = bytes(4)
+    conversation.begin({"token": "t"}, polls=True)
+    assert conversation.path("polling").endswith("transport=polling")
+    conversation.receive_payload(b'0{"sid":"engine"}')
+    assert conversation.path("polling").endswith("sid=engine")
+    assert conversation.take_payload().startswith(coded)
+    conversation.probe()
+    assert b"transport=websocket&sid=engine HTTP/1.1" in conversation.take()
+    conversation.receive(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    assert conversation.take().endswith(b"2probe")
+    conversation.command("sys:time", {"t0": 1})
+    conversation.receive_payload(b"2\x1e6")
+    assert conversation.take() == b""
+    assert len(conversation.take_payload().split(b"\x1e")) == 2
+    conversation.receive(server_frame(1, b"3probe"))
+    assert listener.said == [("probed",)]
+    conversation.switch()
+    conversation.command("sys:time", {"t0": 2})
+    assert conversation.take().startswith(frames.frame(frames.TEXT, b"5", bytes(4)))
