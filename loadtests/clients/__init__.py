@@ -1,4 +1,4 @@
-"""Users made for load: own Engine.IO and Socket.IO without I/O, by WebSocket or polling, on asyncio or gevent.
+"""Users made for load: own framing without I/O, by WebSocket or polling, on asyncio or gevent.
 
 frames.py        WebSocket frames of the client side
 packets.py       Socket.IO packets, JSON and msgpack
