@@ -21,7 +21,7 @@ from api.ledger.database import Database
 from api.ledger.gifts import GiftWriter, shard_of
 from api.ledger.verification import Verification
 from api.outbox import Relay
-from api.rest.access import Doorkeeper, service_keys
+from api.rest.access import Doorkeeper
 from api.rest.agencies import AgencyHandlers
 from api.rest.calls import Route
 from api.rest.front import Front, Limits
@@ -38,6 +38,7 @@ from state.ids import new_id
 from state.inbox import Inbox
 from state.ports import CommandService
 from state.rooms import Rooms
+from state.service_keys import ServiceKeys
 from state.settings import Api as ApiSettings
 from state.settings import Auth
 from state.tokens import KeyRing
@@ -119,7 +120,7 @@ def build_api(
     source = source or Source()
     boards = Boards(ports.server, prefix=prefix)
     ledger = build_ledger(settings, pool, ports, boards, shard_of(node_id), source)
-    doorkeeper = Doorkeeper(service_keys(auth), keyring)
+    doorkeeper = Doorkeeper(ServiceKeys(auth), keyring)
     front = Front(
         doorkeeper=doorkeeper,
         database=ledger.database,

@@ -24,7 +24,7 @@ from api.ledger.database import pool_options
 from realtime import collector
 from realtime.assembly import GatewayPart, build_gateway
 from realtime.config import EVERYWHERE
-from realtime.console import Console
+from realtime.console.part import Console, Place
 from realtime.development import SAMPLE_ROOM, Development
 from realtime.documents.asyncapi import asyncapi
 from realtime.documents.tables import tables
@@ -35,7 +35,7 @@ from realtime.engine.front import FrontSite
 from realtime.engine.requests import client_address, networks
 from realtime.failures import CannotStart
 from realtime.health import Health, LoopWatch
-from realtime.keys import holders_of, keyring
+from realtime.keys import keyring
 from realtime.listeners import Listeners
 from realtime.node import Lifecycle, Node, Part
 from realtime.requirements import CONNECT_SECONDS, refuse_old_postgres, refuse_unusable_redis
@@ -45,6 +45,7 @@ from realtime.web.routes import Pages, web_routes
 from sfu.assembly import build_media
 from state.kernel import Kernel, build_kernel
 from state.ports import CommandService
+from state.service_keys import ServiceKeys
 from state.settings import Settings
 
 Visitors = Callable[[str, str], Awaitable[str]]
@@ -101,9 +102,8 @@ def _compose(node: Node, own_url: str, servers: EmbeddedServers | None) -> tuple
     services: dict[str, CommandService] = dict.fromkeys(("gift", "wallet", "rank"), api.service)
     services["rtc"] = media.service
     gateway = _gateway(node, kernel, own_url, services)
-    console = Console(
-        kernel.server, kernel.keys, kernel.node, own_url, holders_of(node.settings.auth, "console")
-    )
+    place = Place(kernel.node, own_url, node.url)
+    console = Console(kernel.server, kernel.keys, place, ServiceKeys(node.settings.auth))
     parts = [
         *_watches(node, servers),
         RoomsPart(kernel),
@@ -166,7 +166,8 @@ def _gateway(node: Node, kernel: Kernel, own_url: str, services: Mapping[str, Co
         now_ms=kernel.environment.now_ms,
     )
     gateway.attach(node.web)
-    node.web.add_routes(tap_routes(tap, holders_of(node.settings.auth, "tap")))
+    may_listen = ServiceKeys(node.settings.auth).door("tap", kernel.environment.now_ms)
+    node.web.add_routes(tap_routes(tap, may_listen))
     return gateway
 
 

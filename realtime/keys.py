@@ -7,11 +7,9 @@ machine only. A node that listens wider never accepts them; it makes keys of its
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,7 +19,7 @@ from realtime.config import is_loopback
 from realtime.failures import BadConfiguration, CannotStart
 from state.identity import Role
 from state.ids import new_id
-from state.settings import Auth, Settings, TokenKey
+from state.settings import Settings, TokenKey
 from state.tokens import Claims, Key, KeyRing, sign
 
 DEVELOPMENT_SERVICE_KEY = "development-service-key"
@@ -153,15 +151,3 @@ def _new_keys(path: Path) -> StoredKeys:
     except OSError as error:
         raise CannotStart(f"{path}: keys cannot be written: {error.strerror}") from None
     return keys
-
-
-def holders_of(auth: Auth, scope: str) -> Callable[[str], bool]:
-    """Tells of a key whether it is a service key with this scope (or every one), in constant time."""
-    allowed = [auth.service_key] if auth.service_key else []
-    allowed += [key.secret for key in auth.service_keys if {"*", scope} & set(key.scopes)]
-
-    def is_allowed(key: str) -> bool:
-        agreements = [hmac.compare_digest(key.encode(), secret.encode()) for secret in allowed]
-        return any(agreements)
-
-    return is_allowed

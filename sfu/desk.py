@@ -36,6 +36,8 @@ TRANSPORTS_PER_SESSION = 8
 """Two for mediasoup-client, twice while a client comes back, and some."""
 CONSUMERS_PER_TRANSPORT = 64
 PRODUCERS_PER_SESSION = 4
+TRANSPORTS_SHOWN = 100
+"""So many of a room at most are told of at once."""
 ABANDONED_SECONDS = 35.0
 """A little longer than a connection can be recovered."""
 SEAT_WAIT_SECONDS = 0.5
@@ -391,7 +393,15 @@ class Desk:
     # --- figures, and ends
     # -----------------------------------------------------------------------------------
     async def _stats(self, turn: Turn, _command: Any) -> dict[str, Any]:
-        return {"transports": [transport_figures(self._engine, t) for t in turn.session.transports.values()]}
+        """One's own transports; to an operator those of the room, speakers first."""
+        sessions = self._sessions_of(turn.session.room_id) if turn.caller.user.system else [turn.session]
+        found = [transport for session in sessions for transport in session.transports.values()]
+        found.sort(key=lambda transport: not transport.producers)
+        shown = [transport_figures(self._engine, transport) for transport in found[:TRANSPORTS_SHOWN]]
+        return {"transports": shown, "total": len(found)}
+
+    def _sessions_of(self, room_id: str) -> list[Session]:
+        return [session for (room, _), session in self.sessions.items() if room == room_id]
 
     async def _forward(self, turn: Turn, command: commands.RtcForward) -> dict[str, Any]:
         if not turn.caller.user.system:
@@ -435,9 +445,8 @@ class Desk:
 
     def end_room(self, room_id: str, reason: str) -> None:
         self.forwards.stop_room(room_id)
-        for room, user in list(self.sessions):
-            if room == room_id:
-                self.end_user(room, user, reason)
+        for session in self._sessions_of(room_id):
+            self.end_user(room_id, session.user_id, reason)
 
     def end(self, transport: ClientTransport, reason: str) -> None:
         """Close a transport and all it carried."""

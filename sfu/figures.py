@@ -13,6 +13,7 @@ def transport_figures(engine: Engine, transport: ClientTransport) -> dict[str, A
     selected = transport.ice.selected
     return {
         "transport_id": transport.id,
+        "user_id": transport.user_id,
         "dtls_state": transport.dtls.state,
         "srtp_profile": transport.suite.value if transport.suite else None,
         "protocol": None if selected is None else ("udp" if selected[0] else "tcp"),

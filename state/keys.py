@@ -120,6 +120,10 @@ class Keys(Struct, frozen=True):
         """String: what a node last told the console."""
         return f"{self.prefix}:{{console}}:node:{node}"
 
+    def console_link(self, digest: str) -> str:
+        """String: the session a one-time link leads to, or that it was used."""
+        return f"{self.prefix}:{{console}}:link:{digest}"
+
     @property
     def media_workers(self) -> str:
         """Sorted set: media workers by the time they were last heard of."""

@@ -20,12 +20,11 @@ from pathlib import Path
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.02
-_START = "import sys; from realtime.cli import main; sys.exit(main())"
 
 
 def flylive(*words: str | Path) -> list[str]:
     """The command line of this program, in this interpreter."""
-    return [sys.executable, "-c", _START, *map(str, words)]
+    return [sys.executable, "-P", "-m", "realtime.cli", *map(str, words)]
 
 
 def environment(**values: str) -> dict[str, str]:

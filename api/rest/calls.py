@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from api.rest.access import Anonymous, Caller, Scope, Service
+from api.rest.access import Anonymous, Caller, Scope
 from api.rest.replies import Missing, Reply
 from state.rejections import Code, Rejection
+from state.service_keys import Service
 from state.tokens import Claims
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -19,12 +19,13 @@ from aiohttp import hdrs, web
 from prometheus_client import Counter, Histogram
 
 from api.ledger.database import Database
-from api.rest.access import Anonymous, Caller, Doorkeeper, Service
+from api.rest.access import Anonymous, Caller, Doorkeeper
 from api.rest.calls import KEY_LENGTH_MAX, Call, NoBody, Route
 from api.rest.rates import Rate, Rates
 from api.rest.replies import Missing, Reply, accepted, refused
 from state.ids import is_id
 from state.rejections import Code, Rejection, Unavailable
+from state.service_keys import Service
 
 BODY_BYTES_MAX: Final = 64 * 1024
 REQUEST_SECONDS: Final = 5.0

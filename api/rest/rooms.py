@@ -17,8 +17,9 @@ from state.commands import RoomClose, RoomUpdate
 from state.directory import Directory
 from state.events import Settings
 from state.identity import SYSTEM, Actor
+from state.media_commands import RtcStats
 from state.ports import Caller, CommandService
-from state.rejections import Code, Rejection
+from state.rejections import Code, Rejection, Unavailable
 from state.room import Room
 from state.rooms import Rooms
 from state.wire import decode_command, encode_event
@@ -108,6 +109,13 @@ class RoomHandlers:
         shown = [encode_event(room.room_id, recorded) for recorded in events]
         return Reply(Events(shown, epoch or room.epoch, last))
 
+    async def transports(self, call: Call) -> Reply | Rejection:
+        """GET /v1/rooms/{room_id}/transports"""
+        if self._media is None:
+            raise Unavailable("this node has no media service")
+        answer = await self._media.perform(Caller("service", SYSTEM, call.path["room_id"]), RtcStats())
+        return answer if isinstance(answer, Rejection) else Reply(answer.data)
+
     async def perform(self, call: Call) -> Reply | Rejection:
         """POST /v1/rooms/{room_id}/commands"""
         room_id, name = call.path["room_id"], call.body.command
@@ -151,4 +159,5 @@ def _no_room() -> Rejection:
 
 
 def _shown(room: Room, online: int) -> Any:
-    return RoomShown(room.room_id, room.owner_id, room.settings, online, room.created_at)
+    seated = sum(seat.user is not None for seat in room.seats)
+    return RoomShown(room.room_id, room.owner_id, room.settings, online, seated, room.created_at)

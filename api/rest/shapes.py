@@ -79,6 +79,7 @@ class RoomShown(Struct, frozen=True):
     owner_id: str
     settings: Settings
     online: int
+    seated: int
     created_at: int
 
 
@@ -108,6 +109,14 @@ class Events(Struct, frozen=True):
     events: list[tuple[str, dict[str, Any]]]
     epoch: str
     seq: int
+
+
+class Transports(Struct, frozen=True):
+    """A room's media transports with what they carry, as `rtc:stats` tells it; speakers first."""
+
+    transports: list[dict[str, Any]]
+    # All there are; only so many are shown.
+    total: int
 
 
 class AnyCommand(Strict, frozen=True):

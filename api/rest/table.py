@@ -38,6 +38,7 @@ from api.rest.shapes import (
     TokenGiven,
     TokenIssued,
     TokenRenewal,
+    Transports,
 )
 from api.rest.tokens import TokenHandlers
 from state.fields import Board
@@ -151,6 +152,16 @@ def _insight_routes(handlers: RoomHandlers) -> list[Route]:
             query=AfterQuery,
             gives={200: Events},
             refuses=(*_GONE, Code.CONFLICT),
+        ),
+        Route(
+            method="GET",
+            path=f"{_ROOM}/transports",
+            operation="room_transports",
+            summary="Who is connected for audio, with packets, loss, jitter and round trips.",
+            handler=handlers.transports,
+            scope="rooms",
+            gives={200: Transports},
+            refuses=_GONE,
         ),
         Route(
             method="POST",

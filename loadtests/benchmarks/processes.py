@@ -152,8 +152,7 @@ async def process(
 
 def flylive(*words: str) -> list[str]:
     """The command line of our own program, in this interpreter."""
-    start = "import sys; from realtime.cli import main; sys.exit(main())"
-    return [sys.executable, "-c", start, *words]
+    return [sys.executable, "-P", "-m", "realtime.cli", *words]
 
 
 @contextlib.asynccontextmanager

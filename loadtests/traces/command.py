@@ -32,7 +32,7 @@ def _server(words: argparse.ArgumentParser) -> None:
 
 def _record_parser() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(prog="flylive record", description="Write a node's traffic to a file.")
-    words.add_argument("file", type=Path, help="where to; with .gz at the end it is compressed")
+    words.add_argument("file", type=Path, help="where to; with .gz it is compressed, - is standard output")
     _server(words)
     words.add_argument("--room", action="append", default=[], metavar="ID", help="only this one (repeatable)")
     words.add_argument("--seconds", type=float, help="stop after this time; else at Ctrl-C")
@@ -48,7 +48,7 @@ async def _record(words: argparse.Namespace) -> int:
         loop.call_later(words.seconds, stop.set)
     async with Rest(words.url, words.service_key) as rest:
         count = await Recording(rest, words.file, Pseudonyms(words.raw), words.room).run(stop)
-    print(f"{count} lines in {words.file}")
+    print(f"{count} lines in {words.file}", file=sys.stderr)
     return DONE
 
 

@@ -13,12 +13,14 @@ Times are seconds since t0. The digest notices a trace that was cut or edited.
 
 import gzip
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 import msgspec
 
+STANDARD_OUTPUT = Path("-")
 FORMAT, VERSION = "flylive-trace", 1
 Fields = dict[str, Any]
 
@@ -109,6 +111,8 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 def _opened(path: Path, mode: str) -> IO[bytes]:
+    if path == STANDARD_OUTPUT:
+        return sys.stdout.buffer
     return cast(IO[bytes], gzip.open(path, mode) if path.suffix == ".gz" else path.open(mode))
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "sfu": Command(
         "sfu.process:main", "run a media worker alone, on a machine of its own", needs_servers=True
     ),
+    "console": Command("realtime.cli.console:console", "print a one-time link to the console"),
     "token create": Command("realtime.cli.token:create", "print a room token"),
     "token inspect": Command("realtime.cli.token:inspect", "verify a room token and print its claims"),
     "migrate": Command(

@@ -47,5 +47,6 @@ def _commands(url: str, is_development: bool) -> Sequence[str]:
     return (
         f"curl -H 'Authorization: Bearer {key}' {url}/v1/rooms",
         f".venv/bin/flylive token create --room {SAMPLE_ROOM} --user grace",
+        ".venv/bin/flylive console",
         ".venv/bin/flylive doctor",
     )

@@ -1,8 +1,8 @@
-// Pages of one headless Chromium under the command of a test: JSON lines in, JSON lines out.
-// In: {id, op, page, ...}; out: {id, result} or {id, error}. Every page keeps its console errors and dialogs.
+// Pages of one headless Chromium under the command of a test. Every page keeps its console errors and dialogs.
 
-const readline = require("readline");
+const { readFile } = require("fs/promises");
 const { chromium } = require("playwright-core");
+const { serve } = require("../lines.js");
 
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
@@ -11,8 +11,6 @@ const SECONDS = 15;
 
 const pages = new Map();
 let browser;
-
-const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
 // Remembers every peer connection of the page, so that a test can ask for their statistics.
 function watchPeers() {
@@ -38,6 +36,35 @@ async function heard() {
     }
   }
   return { packets, energy, concealed };
+}
+
+// Remembers how long each frame took, and each task that held the page up.
+function watchFrames() {
+  const lengths = { frames: [], tasks: [] };
+  window.lengths = lengths;
+  new PerformanceObserver((list) => lengths.tasks.push(...list.getEntries().map((task) => task.duration))).observe({ type: "longtask" });
+  let last = performance.now();
+  const frame = (now) => {
+    lengths.frames.push(now - last);
+    last = now;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}
+
+const OPERABLE = new Set(["button", "link", "textbox", "combobox", "checkbox", "radio", "slider", "searchbox", "spinbutton", "tab", "menuitem", "DisclosureTriangle"]);
+
+async function controls({ page }) {
+  const session = await pages.get(page).page.context().newCDPSession(pages.get(page).page);
+  const { nodes } = await session.send("Accessibility.getFullAXTree");
+  await session.detach();
+  return nodes.filter((node) => !node.ignored && OPERABLE.has(node.role?.value)).map((node) => ({ role: node.role.value, name: node.name?.value ?? "" }));
+}
+
+async function download({ page: name, selector }) {
+  const { page } = pages.get(name);
+  const [saved] = await Promise.all([page.waitForEvent("download", { timeout: SECONDS * 1000 }), page.click(selector)]);
+  return readFile(await saved.path(), "utf8");
 }
 
 // Asks again and again from outside: the page's policy forbids that a condition is compiled inside.
@@ -73,7 +100,12 @@ const OPS = {
   select: ({ page, selector, value }) => pages.get(page).page.selectOption(selector, value, { timeout: SECONDS * 1000 }),
   appear: ({ page, selector, seconds }) => pages.get(page).page.waitForSelector(selector, { timeout: (seconds ?? SECONDS) * 1000 }).then(() => true),
   vanish: ({ page, selector, seconds }) => pages.get(page).page.waitForSelector(selector, { state: "detached", timeout: (seconds ?? SECONDS) * 1000 }).then(() => true),
+  key: ({ page, key }) => pages.get(page).page.keyboard.press(key),
   until,
+  controls,
+  download,
+  watchFrames: ({ page }) => pages.get(page).page.evaluate(watchFrames),
+  frames: ({ page }) => pages.get(page).page.evaluate("window.lengths"),
   text: ({ page, selector }) => pages.get(page).page.textContent(selector, { timeout: SECONDS * 1000 }),
   count: ({ page, selector }) => pages.get(page).page.locator(selector).count(),
   evaluate: ({ page, code }) => pages.get(page).page.evaluate(code),
@@ -88,14 +120,4 @@ const OPS = {
   close: ({ page }) => pages.get(page).page.context().close(),
 };
 
-readline.createInterface({ input: process.stdin }).on("line", async (line) => {
-  const asked = JSON.parse(line);
-  try {
-    say({ id: asked.id, result: (await OPS[asked.op](asked)) ?? null });
-  } catch (error) {
-    say({ id: asked.id, error: String(error).slice(0, 2000) });
-  }
-}).on("close", async () => {
-  await browser?.close();
-  process.exit(0);
-});
+serve(OPS, () => browser?.close());

@@ -7,64 +7,25 @@ async with opened_browser() as browser:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import itertools
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tests.tools import chromium, node, node_environment
+from tests.children import Child, child
+from tests.tools import chromium
 
 SCRIPT = Path(__file__).with_name("drive.js")
-STOP_SECONDS = 15.0
-LINE_BYTES = 16 << 20
+SECONDS = 15.0
 
 
-class Browser:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[Any]] = {}
-        self._reader = asyncio.create_task(self._read())
-
-    async def ask(self, op: str, **fields: Any) -> Any:
-        assert self._process.stdin is not None
-        number = next(self._numbers)
-        answer = self._asked[number] = asyncio.get_running_loop().create_future()
-        self._process.stdin.write(json.dumps({"id": number, "op": op, **fields}).encode() + b"\n")
-        return await answer
+class Browser(Child):
+    """The browser's process."""
 
     async def open(self, name: str, url: str, **how: Any) -> Page:
         """A page in a context of its own. `how`: width, height, language."""
         await self.ask("open", page=name, url=url, **how)
         return Page(self, name)
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            told = json.loads(line)
-            answer = self._asked.pop(told["id"])
-            if answer.done():
-                continue
-            if "error" in told:
-                answer.set_exception(AssertionError(told["error"]))
-            else:
-                answer.set_result(told["result"])
-        for answer in self._asked.values():
-            if not answer.done():
-                answer.set_exception(AssertionError("the browser has ended"))
-
-    async def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        await self._reader
 
 
 class Page:
@@ -89,13 +50,13 @@ class Page:
     async def select(self, selector: str, value: str) -> None:
         await self._ask("select", selector=selector, value=value)
 
-    async def appear(self, selector: str, seconds: float = STOP_SECONDS) -> None:
+    async def appear(self, selector: str, seconds: float = SECONDS) -> None:
         await self._ask("appear", selector=selector, seconds=seconds)
 
-    async def vanish(self, selector: str, seconds: float = STOP_SECONDS) -> None:
+    async def vanish(self, selector: str, seconds: float = SECONDS) -> None:
         await self._ask("vanish", selector=selector, seconds=seconds)
 
-    async def until(self, condition: str, seconds: float = STOP_SECONDS) -> None:
+    async def until(self, condition: str, seconds: float = SECONDS) -> None:
         """Waits until the JavaScript expression holds."""
         await self._ask("until", condition=condition, seconds=seconds)
 
@@ -114,6 +75,30 @@ class Page:
         """What arrived as sound so far: packets, energy, concealed samples."""
         figures: dict[str, float] = await self._ask("heard")
         return figures
+
+    async def key(self, *keys: str) -> None:
+        """Presses keys, wherever the focus is."""
+        for key in keys:
+            await self._ask("key", key=key)
+
+    async def controls(self) -> list[dict[str, str]]:
+        """Everything operable as the accessibility tree has it: role and name."""
+        found: list[dict[str, str]] = await self._ask("controls")
+        return found
+
+    async def download(self, selector: str) -> str:
+        """The text of the file that a click saves."""
+        text: str = await self._ask("download", selector=selector)
+        return text
+
+    async def watch_frames(self) -> None:
+        """From now on every frame and every long task is written down."""
+        await self._ask("watchFrames")
+
+    async def frames(self) -> dict[str, list[float]]:
+        """What was written down: the lengths of frames and of long tasks in milliseconds."""
+        lengths: dict[str, list[float]] = await self._ask("frames")
+        return lengths
 
     async def offline(self, offline: bool) -> None:
         await self._ask("offline", offline=offline)
@@ -135,18 +120,6 @@ class Page:
 
 @contextlib.asynccontextmanager
 async def opened_browser() -> AsyncIterator[Browser]:
-    executable = chromium()
-    process = await asyncio.create_subprocess_exec(
-        str(node()),
-        str(SCRIPT),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=dict(node_environment()),
-        limit=LINE_BYTES,
-    )
-    browser = Browser(process)
-    try:
-        await browser.ask("start", executable=str(executable))
+    async with child(SCRIPT, Browser) as browser:
+        await browser.ask("start", executable=str(chromium()))
         yield browser
-    finally:
-        await browser.close()

@@ -8,19 +8,15 @@ async with browser() as clients:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import itertools
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tests.tools import node, node_environment
+from tests.children import Child, child
 
 SCRIPT = Path(__file__).with_name("clients.js")
 SECONDS = 10.0
-LINE_BYTES = 64 << 20
 
 
 class Refused(AssertionError):
@@ -31,35 +27,8 @@ class Refused(AssertionError):
         self.code = error["code"]
 
 
-class Clients:
+class Clients(Child):
     """The Node process and its clients."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[Any]] = {}
-        self._reader = asyncio.create_task(self._read())
-
-    async def ask(self, op: str, **fields: Any) -> Any:
-        assert self._process.stdin is not None
-        number = next(self._numbers)
-        future = self._asked[number] = asyncio.get_running_loop().create_future()
-        self._process.stdin.write(json.dumps({"id": number, "op": op, **fields}).encode() + b"\n")
-        return await future
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            answer = json.loads(line)
-            future = self._asked.pop(answer["id"])
-            if future.done():
-                continue
-            if "error" in answer:
-                future.set_exception(AssertionError(answer["error"]))
-            else:
-                future.set_result(answer["result"])
-        for future in self._asked.values():
-            future.set_exception(AssertionError("the Node process has ended"))
 
     async def start(self, name: str, url: str, token: str | None, **how: Any) -> Client:
         """A client that begins to connect. `how`: transports, parser, library, options."""
@@ -72,16 +41,6 @@ class Clients:
         client = await self.start(name, url, token, **how)
         await client.connected()
         return client
-
-    async def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), SECONDS)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        await self._reader
 
 
 class Client:
@@ -181,16 +140,5 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def real_clients() -> AsyncIterator[Clients]:
-    process = await asyncio.create_subprocess_exec(
-        str(node()),
-        str(SCRIPT),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=dict(node_environment()),
-        limit=LINE_BYTES,
-    )
-    clients = Clients(process)
-    try:
+    async with child(SCRIPT, Clients) as clients:
         yield clients
-    finally:
-        await clients.close()

@@ -12,23 +12,25 @@ import pytest
 from aiohttp import web
 
 from realtime import tap as taps
-from realtime.keys import holders_of
 from realtime.tap import Tap, tap_routes
+from state.service_keys import ServiceKeys
 from state.settings import Auth, ServiceKey
 
-KEYS = Auth(
-    service_key="the-key-of-every-scope",
-    service_keys=(
-        ServiceKey("recorder", "the-key-of-recorder", ("tap",)),
-        ServiceKey("shop", "the-key-of-the-shop", ("gifts",)),
-    ),
+KEYS = ServiceKeys(
+    Auth(
+        service_key="the-key-of-every-scope",
+        service_keys=(
+            ServiceKey("recorder", "the-key-of-recorder", ("tap",)),
+            ServiceKey("shop", "the-key-of-the-shop", ("gifts",)),
+        ),
+    )
 )
 
 
 @asynccontextmanager
 async def listening(tap: Tap, query: str = "", key: str = "the-key-of-recorder") -> AsyncIterator[Any]:
     application = web.Application()
-    application.add_routes(tap_routes(tap, holders_of(KEYS, "tap")))
+    application.add_routes(tap_routes(tap, KEYS.door("tap", lambda: 0)))
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -6,24 +6,8 @@ import time
 
 import pytest
 
-from api.rest.access import Doorkeeper, Service, service_keys
-from state.settings import Auth, ServiceKey
-from tests.api.house import KEYRING, READ_KEY, House
-
-
-def test_two_keys_of_one_backend_are_good_during_a_rotation() -> None:
-    auth = Auth(
-        service_keys=(
-            ServiceKey("backend", "the-old-key-of-the-backend", ("rooms",)),
-            ServiceKey("backend", "the-new-key-of-the-backend", ("rooms", "tokens")),
-        )
-    )
-    doorkeeper = Doorkeeper(service_keys(auth), KEYRING)
-    assert doorkeeper.service("the-old-key-of-the-backend") == Service("backend", frozenset({"rooms"}))
-    assert doorkeeper.service("the-new-key-of-the-backend") == Service(
-        "backend", frozenset({"rooms", "tokens"})
-    )
-    assert doorkeeper.service("the-new-key-of-the-backenD") is None
+from state.service_keys import console_pass
+from tests.api.house import READ_KEY, SERVICE_KEY, House
 
 
 @pytest.mark.parametrize(
@@ -45,6 +29,14 @@ async def test_doors_that_stay_shut(
 async def test_a_key_opens_what_its_scopes_say(home: House) -> None:
     wallet = await home.data("GET", "/users/ada/wallet", bearer=READ_KEY)
     assert wallet["coins"] == 0
+
+
+async def test_a_pass_of_the_console_opens_rooms_and_no_money(home: House) -> None:
+    console = console_pass(SERVICE_KEY, int(time.time() + 60) * 1000)
+    assert "rooms" in await home.data("GET", "/rooms", bearer=console)
+    assert await home.code("GET", "/users/ada/wallet", bearer=console) == (403, "FORBIDDEN")
+    late = console_pass(SERVICE_KEY, int(time.time() - 1) * 1000)
+    assert await home.code("GET", "/rooms", bearer=late) == (401, "TOKEN_INVALID")
 
 
 async def test_users_see_their_own_money_only(home: House) -> None:

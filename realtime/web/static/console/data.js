@@ -3,21 +3,27 @@
 
 const KEPT = 150;
 
-export class Refused extends Error {}
+export class Refused extends Error {
+  constructor(status, body) {
+    super(body.message ?? `${status}`);
+    this.status = status;
+    this.code = body.errors?.code;
+  }
+}
 
 export class ConsoleData {
-  constructor(key) {
-    this.key = key;
+  constructor(bearer) {
+    this.bearer = bearer;
     this.history = new Map();
     this.nodes = [];
     this.rooms = [];
   }
 
   async ask(path, options = {}) {
-    const headers = { authorization: `Bearer ${this.key}`, "content-type": "application/json" };
+    const headers = { authorization: `Bearer ${this.bearer}`, "content-type": "application/json" };
     const answer = await fetch(path, { ...options, headers });
     const body = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Refused(body.message ?? `${answer.status}`);
+    if (!answer.ok) throw new Refused(answer.status, body);
     return body.data;
   }
 
@@ -25,7 +31,7 @@ export class ConsoleData {
     const [figures, rooms] = await Promise.all([this.ask("/v1/console/nodes"), this.ask("/v1/rooms?limit=100")]);
     this.nodes = figures.nodes;
     for (const node of figures.nodes) this.#remember(node);
-    this.rooms = (rooms.rooms ?? rooms.items ?? []).sort((one, other) => (other.online ?? 0) - (one.online ?? 0));
+    this.rooms = rooms.rooms.sort((one, other) => other.online - one.online);
   }
 
   #remember(node) {

@@ -1,5 +1,6 @@
 // Gifts: the sheet to choose one, the flights over the room when one was sent, and the counter of a running combo.
 import { html, useEffect, useState } from "../vendor/ui.js";
+import { Dialog } from "./dialog.js";
 import { Face } from "./seats.js";
 
 const QUANTITIES = [1, 10, 66, 99];
@@ -14,12 +15,11 @@ export function GiftSheet({ room, catalogue, wallet, texts, onSend, onClose }) {
   const [to, setTo] = useState(seated[0]?.user_id ?? "seated");
   const gift = catalogue.find((candidate) => candidate.gift_id === giftId);
   const send = () => onSend(gift, quantity, to);
-  return html`<section class="sheet" role="dialog" aria-label=${texts.gifts}>
-    <header><h2>${texts.gifts}</h2><span class="purse">🪙 <b data-testid="coins">${wallet?.coins ?? "–"}</b></span>
-      <button class="plain" aria-label=${texts.close} onClick=${onClose}>✕</button></header>
+  const purse = html`<span class="purse" aria-label=${texts.balance}>🪙 <b data-testid="coins">${wallet?.coins ?? "–"}</b></span>`;
+  return html`<${Dialog} title=${texts.gifts} texts=${texts} beside=${purse} onClose=${onClose}>
     ${catalogue.length === 0 && html`<p class="quiet">${texts.no_gifts}</p>`}
-    <div class="gift-grid" role="radiogroup" aria-label=${texts.gifts}>
-      ${catalogue.map((candidate) => html`<button key=${candidate.gift_id} role="radio" aria-checked=${candidate.gift_id === giftId}
+    <div class="gift-grid" role="group" aria-label=${texts.gifts}>
+      ${catalogue.map((candidate) => html`<button key=${candidate.gift_id} aria-pressed=${candidate.gift_id === giftId}
         class=${`gift ${candidate.gift_id === giftId ? "chosen" : ""}`} onClick=${() => setGiftId(candidate.gift_id)}>
         <span class="sign" aria-hidden="true">${signOf(candidate)}</span><span dir="auto">${candidate.name}</span><span class="price">🪙 ${candidate.price}</span>
       </button>`)}
@@ -32,7 +32,7 @@ export function GiftSheet({ room, catalogue, wallet, texts, onSend, onClose }) {
         ${QUANTITIES.map((number) => html`<option key=${number} value=${number}>${number}</option>`)}</select></label>
       <button class="primary" data-testid="send-gift" disabled=${!gift} onClick=${send}>${texts.send}</button>
     </div>
-  </section>`;
+  <//>`;
 }
 
 function ComboTimer({ combo, clock }) {

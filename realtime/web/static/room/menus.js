@@ -1,5 +1,6 @@
 // What may be done with a seat, a person or a message: one list of choices per case, shown in one sheet.
-import { html, useEffect, useRef } from "../vendor/ui.js";
+import { html } from "../vendor/ui.js";
+import { Dialog } from "./dialog.js";
 import { mine } from "./room.js";
 
 const RANK = { guest: 0, member: 1, admin: 2, owner: 3 };
@@ -68,15 +69,8 @@ export function messageChoices(room, line, texts) {
 }
 
 export function Menu({ title, choices, texts, onChoose, onClose }) {
-  const box = useRef(null);
-  useEffect(() => {
-    const before = document.activeElement;
-    box.current.querySelector("button")?.focus();
-    return () => before?.focus?.();
-  }, []);
-  return html`<section class="sheet menu" role="dialog" aria-label=${title} ref=${box}>
-    <header><h2 dir="auto">${title}</h2><button class="plain" aria-label=${texts.close} onClick=${onClose}>✕</button></header>
+  return html`<${Dialog} title=${title} texts=${texts} onClose=${onClose}>
     ${choices.map((choice) => html`<button key=${choice.text} class=${choice.danger ? "danger" : ""} data-command=${choice.command}
       onClick=${() => onChoose(choice)}>${choice.text}</button>`)}
-  </section>`;
+  <//>`;
 }

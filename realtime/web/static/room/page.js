@@ -16,7 +16,7 @@ const QUALITY_EVERY_MS = 3000;
 // What lives beside the room's own state: levels, notices of what happened, gifts in flight, money, the clock.
 class Surroundings {
   constructor(client, texts, redraw) {
-    Object.assign(this, { client, texts, redraw, levels: new Map(), notices: [], flights: [], wallet: null, catalogue: [], offset: 0, toast: null, serial: 0 });
+    Object.assign(this, { client, texts, redraw, levels: new Map(), sitters: new Map(), announced: "", notices: [], flights: [], wallet: null, catalogue: [], offset: 0, toast: null, serial: 0 });
   }
 
   clock = () => Date.now() + this.offset;
@@ -39,9 +39,24 @@ class Surroundings {
 
   on(name, body) {
     const react = { "audio:levels": () => { this.levels = new Map(body.levels); }, "wallet:updated": () => { this.wallet = body; },
-      "gift:sent": () => this.#gift(body), "mic:unmute_asked": () => this.say(this.texts.asked_unmute),
+      "gift:sent": () => this.#gift(body), "seat:changed": () => this.#announce(body.seats), "mic:unmute_asked": () => this.say(this.texts.asked_unmute),
       "member:joined": () => this.#note(`${body.user.name || body.user.user_id} ${this.texts.joined}`) }[name];
     react?.();
+  }
+
+  // For those who hear the room: who sat down, who got up. Sitters are known since they were last seen.
+  see(room) {
+    this.sitters = new Map(room.seats.map((seat) => [seat.index, seat.user]));
+  }
+
+  #announce(seats) {
+    const changes = seats.flatMap(({ index, user }) => {
+      const before = this.sitters.get(index);
+      if (before?.user_id === user?.user_id) return [];
+      const place = `${this.texts.seat} ${index + 1}`;
+      return [user ? `${place}: ${user.name || user.user_id}` : `${place}: ${this.texts.empty}`];
+    });
+    if (changes.length > 0) this.announced = changes.join(". ");
   }
 
   #note(notice) {
@@ -71,6 +86,7 @@ function useRoom(client, texts) {
     let opened = false;
     const stop = client.listen((name, body) => {
       if (name) around.on(name, body);
+      if (client.room) around.see(client.room);
       if (client.status === "joined" && !opened) {
         opened = true;
         around.load().catch((error) => around.say(texts.refusal(error)));
@@ -112,7 +128,7 @@ function TopBar({ room, client, quality, texts, onOpen, onLanguage }) {
       <button class="plain" aria-label=${texts.people} onClick=${() => onOpen("people")}>👥</button>
       ${moderates(room) && html`<button class="plain" aria-label=${texts.settings} onClick=${() => onOpen("settings")}>⚙️</button>`}
       <button class="plain" aria-label=${texts.share} onClick=${() => onOpen("share")}>🔗</button>
-      <button class="plain language" onClick=${onLanguage}>${texts.language}</button>
+      <button class="plain language" lang=${texts.lang === "ar" ? "en" : "ar"} onClick=${onLanguage}>${texts.language}</button>
     </nav>
   </header>`;
 }
@@ -196,6 +212,7 @@ export function RoomPage({ client, texts, onLanguage }) {
       <${Flights} flights=${around.flights} />
       ${invite && html`<${Invite} invite=${invite} texts=${texts} onAnswer=${(answered, accept) => act("seat:respond_invite", { invite_id: answered.invite_id, accept })} />`}
       <${OpenSheet} sheets=${sheets} room=${room} around=${around} texts=${texts} act=${act} />`}
-    ${around.toast && html`<p class="toast" role="status" data-testid="toast">${around.toast}</p>`}
+    <p class="toast" role="status" data-testid="toast">${around.toast}</p>
+    <p class="hidden-visually" role="status" data-testid="announced">${around.announced}</p>
   </main>`;
 }

@@ -1,16 +1,10 @@
 // The larger sheets: requests and invites, the room's settings, the join link with its QR code.
 import { html, useState } from "../vendor/ui.js";
+import { Dialog } from "./dialog.js";
 import { Face } from "./seats.js";
 
-function Sheet({ title, texts, onClose, children }) {
-  return html`<section class="sheet" role="dialog" aria-label=${title}>
-    <header><h2>${title}</h2><button class="plain" aria-label=${texts.close} onClick=${onClose}>✕</button></header>
-    ${children}
-  </section>`;
-}
-
 export function Requests({ room, texts, onAnswer, onClose }) {
-  return html`<${Sheet} title=${texts.requests} texts=${texts} onClose=${onClose}>
+  return html`<${Dialog} title=${texts.requests} texts=${texts} onClose=${onClose}>
     <ul class="people">${room.requests.map((request) => html`<li key=${request.request_id}>
       <${Face} user=${request.user} /><span dir="auto">${request.user.name || request.user.user_id}</span>
       <button class="primary" onClick=${() => onAnswer(request, true)}>${texts.accept}</button>
@@ -18,16 +12,16 @@ export function Requests({ room, texts, onAnswer, onClose }) {
   <//>`;
 }
 
+// Going away from it is an answer too: whoever invites shall not wait.
 export function Invite({ invite, texts, onAnswer }) {
-  return html`<section class="sheet" role="alertdialog" aria-label=${texts.invite_text}>
-    <p>${texts.invite_text} ${invite.index + 1}</p>
+  return html`<${Dialog} role="alertdialog" title=${`${texts.invite_text} ${invite.index + 1}`} texts=${texts} onClose=${() => onAnswer(invite, false)}>
     <div class="gift-row"><button class="primary" data-testid="accept-invite" onClick=${() => onAnswer(invite, true)}>${texts.accept}</button>
       <button onClick=${() => onAnswer(invite, false)}>${texts.reject}</button></div>
-  </section>`;
+  <//>`;
 }
 
 export function People({ members, room, texts, onOpen, onClose }) {
-  return html`<${Sheet} title=${texts.people} texts=${texts} onClose=${onClose}>
+  return html`<${Dialog} title=${texts.people} texts=${texts} onClose=${onClose}>
     <ul class="people">${members.map((user) => html`<li key=${user.user_id}>
       <button class="plain person" onClick=${() => onOpen(user)}><${Face} user=${user} /><span dir="auto">${user.name || user.user_id}</span>
       <span class="quiet">${user.user_id === room.you.user_id ? texts.you : texts[user.role] ?? ""}</span></button></li>`)}</ul>
@@ -42,7 +36,7 @@ export function Settings({ room, texts, onSave, onCloseRoom, onClose }) {
     event.preventDefault();
     onSave({ name, announcement, seat_mode: mode });
   };
-  return html`<${Sheet} title=${texts.settings} texts=${texts} onClose=${onClose}>
+  return html`<${Dialog} title=${texts.settings} texts=${texts} onClose=${onClose}>
     <form class="settings" onSubmit=${save}>
       <label>${texts.room_name}<input value=${name} maxlength="80" dir="auto" onInput=${(event) => setName(event.target.value)} /></label>
       <label>${texts.announcement}<textarea dir="auto" maxlength="500" onInput=${(event) => setAnnouncement(event.target.value)} value=${announcement}></textarea></label>
@@ -56,7 +50,7 @@ export function Settings({ room, texts, onSave, onCloseRoom, onClose }) {
 
 export function Share({ roomId, texts, onClose }) {
   const link = `${location.origin}/room/${roomId}`;
-  return html`<${Sheet} title=${texts.share} texts=${texts} onClose=${onClose}>
+  return html`<${Dialog} title=${texts.share} texts=${texts} onClose=${onClose}>
     <img class="qr" src=${`/room/${roomId}/qr.svg`} alt=${link} width="220" height="220" />
     <p><a href=${link}>${link}</a></p>
   <//>`;
