@@ -6,6 +6,8 @@ measured. It knows no queueing: `--utilisation` is the share of a core one is wi
 benchmarks' latencies say what that share does to the 99th percentile.
 
     units come from    flylive bench units audio --json units.json
+
+and from nowhere else: without that file they are measured before the answer is given.
 """
 
 import argparse
@@ -13,16 +15,21 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
+
+from loadtests.benchmarks.figures import Figure
+from loadtests.benchmarks.machine import Machine, sentence
+from loadtests.benchmarks.units import METHODS
 
 DONE, FAILED, MISUSED = 0, 1, 2
 PACKETS_PER_SECOND = 50
 PACKET_BITS = (160 + 12 + 8 + 16 + 28) * 8
 EVENT_BITS = 300 * 8
-# The audio benchmark's figures, best first: packets per CPU second.
+# The audio benchmark's figures, best first: packets per CPU second of a media worker.
 AUDIO_FIGURES = ("native_600", "native_300", "python_150")
+AUDIO_METHOD = "packets per CPU second of a media worker, eight speakers to so many listeners, SRTP on"
+PARTS = ("node", "valkey", "postgres")
 
 
 class Platform(msgspec.Struct, frozen=True):
@@ -74,6 +81,13 @@ class Unmeasured(Exception):
     """A unit the model needs is not among the figures."""
 
 
+class Units(msgspec.Struct, frozen=True):
+    """Measured figures by name, and where and when they were measured."""
+
+    figures: dict[str, float]
+    sources: tuple[str, ...] = ()
+
+
 def load_of(platform: Platform) -> list[Line]:
     """Who asks for what how often."""
     chats = platform.users * platform.chat_rate / 60
@@ -92,13 +106,12 @@ def load_of(platform: Platform) -> list[Line]:
 
 
 def plan(platform: Platform, figures: dict[str, float]) -> Plan:
-    parts = ("node", "valkey", "postgres")
     shares: dict[str, dict[str, float]] = {}
     for line in load_of(platform):
         shares[line.what] = {
-            part: line.per_second * _figure(figures, f"{line.unit}_{part}_us") / 1e6 for part in parts
+            part: line.per_second * _figure(figures, f"{line.unit}_{part}_us") / 1e6 for part in PARTS
         }
-    cores = {part: sum(share[part] for share in shares.values()) for part in parts}
+    cores = {part: sum(share[part] for share in shares.values()) for part in PARTS}
     memory = platform.users * _figure(figures, "memory_node_bytes")
     base = _figure(figures, "base_node_bytes")
     by_cpu = cores["node"] / platform.utilisation
@@ -130,24 +143,56 @@ def _figure(figures: dict[str, float], name: str) -> float:
         raise Unmeasured(f"no figure {name}: run `flylive bench units --json FILE` and give it") from None
 
 
-def read_figures(paths: Sequence[Path]) -> tuple[dict[str, float], list[str]]:
-    """Figures of ours by name from results of `flylive bench`, and the machines they were measured on."""
+class Benchmarked(msgspec.Struct, frozen=True):
+    figures: tuple[Figure, ...]
+
+
+class Results(msgspec.Struct, frozen=True):
+    """What is read of a file that `flylive bench --json` wrote."""
+
+    measured_at: str
+    machine: Machine
+    benchmarks: tuple[Benchmarked, ...]
+
+
+def read_units(paths: Sequence[Path]) -> Units:
+    """Figures of ours from results of `flylive bench`."""
     figures: dict[str, float] = {}
-    machines = []
+    sources = []
     for path in paths:
-        document: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-        machine = document["machine"]
-        machines.append(
-            f"{path}: {machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}"
-        )
-        for benchmark in document["benchmarks"]:
-            for entry in benchmark["figures"]:
-                if entry["subject"] == "ours":
-                    figures[entry["name"]] = entry["value"]
-    return figures, machines
+        results = msgspec.json.decode(path.read_bytes(), type=Results)
+        ours = [one for found in results.benchmarks for one in found.figures if one.subject == "ours"]
+        figures |= {one.name: one.value for one in ours}
+        runs = max((len(one.runs) for one in ours), default=0)
+        machine = sentence(results.machine)
+        sources.append(f"{path}: {results.measured_at}, medians of up to {runs} runs, {machine}")
+    return Units(figures, tuple(sources))
 
 
-def told(platform: Platform, found: Plan, figures: dict[str, float], machines: list[str]) -> str:
+def measured(units: Units) -> list[str]:
+    """Every unit the answer rests on, what it was on this machine, and how it was measured."""
+    figures = units.figures
+    lines = [
+        "",
+        "units, CPU time of each process from /proc:",
+        f"  {'':10}{'node':>12}{'valkey':>10}{'postgres':>10}",
+    ]
+    for unit, method in METHODS.items():
+        if f"{unit}_node_us" in figures:
+            costs = [figures[f"{unit}_{part}_us"] for part in PARTS]
+            shown = f"{costs[0]:9,.1f} us{costs[1]:10,.1f}{costs[2]:10,.1f}"
+        else:
+            shown = f"{figures[f'{unit}_node_bytes'] / 1024:8,.1f} KiB{'':20}"
+        lines.append(f"  {unit:10}{shown}   {method}")
+    lines += [
+        f"  {name:10}{figures[name]:12,.0f}{'':20}   {AUDIO_METHOD}"
+        for name in AUDIO_FIGURES
+        if name in figures
+    ]
+    return [*lines, *(f"  from {source}" for source in units.sources)]
+
+
+def told(platform: Platform, found: Plan, units: Units) -> str:
     """The plan in words and numbers."""
     lines = [
         f"{platform.users:,} users in {platform.rooms:,.0f} rooms of {platform.room_size}, "
@@ -171,12 +216,8 @@ def told(platform: Platform, found: Plan, figures: dict[str, float], machines: l
         f"postgres   {cores['postgres'] / platform.utilisation:,.1f} cores",
         _media(found),
         f"network    {found.bits_per_second / 1e9:,.2f} Gbit/s out",
-        "",
-        "units, measured by `flylive bench` as CPU time from /proc, medians of several runs:",
     ]
-    units = [name for name in figures if name.endswith(("_us", "_bytes")) or name in AUDIO_FIGURES]
-    lines += [f"  {name:34}{figures[name]:14,.1f}" for name in units]
-    return "\n".join([*lines, *(f"  from {machine}" for machine in machines)])
+    return "\n".join([*lines, *measured(units)])
 
 
 def _media(found: Plan) -> str:
@@ -227,9 +268,9 @@ def main(arguments: Sequence[str]) -> int:
                 return FAILED
     fields = {name: value for name, value in vars(words).items() if name != "units"}
     try:
-        figures, machines = read_figures(paths)
+        units = read_units(paths)
         platform = Platform(**fields)
-        print(told(platform, plan(platform, figures), figures, machines))
+        print(told(platform, plan(platform, units.figures), units))
     except (OSError, Unmeasured, msgspec.DecodeError) as problem:
         print(f"flylive capacity: {problem}", file=sys.stderr)
         return MISUSED

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,7 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 def as_json(outcomes: Sequence[Outcome], described: machine.Machine) -> bytes:
+    measured_at = datetime.now(UTC).isoformat(timespec="seconds")
     documents = [
         {
             "name": outcome.name,
@@ -152,7 +154,8 @@ def as_json(outcomes: Sequence[Outcome], described: machine.Machine) -> bytes:
         }
         for outcome in outcomes
     ]
-    return msgspec.json.format(msgspec.json.encode({"machine": described, "benchmarks": documents}), indent=2)
+    whole = {"measured_at": measured_at, "machine": described, "benchmarks": documents}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2)
 
 
 def _parser() -> argparse.ArgumentParser:

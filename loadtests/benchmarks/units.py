@@ -24,6 +24,17 @@ MICROSECONDS = 1e6
 PARTS = {"node": (), "valkey": ("valkey-server", "redis-server"), "postgres": ("postgres",)}
 ROOM_SIZE = 50
 IN_FLIGHT = 32
+# How each unit is measured, in words: the capacity model repeats them beside what it multiplies.
+METHODS = {
+    "base": "memory of a fresh node (proportional set size)",
+    "memory": "what it grows by per user who connected and joined, rooms of 50",
+    "idle": "a second of a joined connection that only answers pings: 1,000 of them less none",
+    "token": "POST /v1/rooms/ID/tokens",
+    "join": "connect, authenticate, room:join with its snapshot, rooms of 50",
+    "command": "chat:send with its ack, alone in a room",
+    "delivery": "chat:send in a room of 50 less alone, per further member",
+    "gift": "gift:send of 32 senders at once, less its deliveries",
+}
 # One user asks here as often as many would: limits per user and connection are out of the way.
 UNLIMITED = {
     f"FLYLIVE_GATEWAY_RATE_{name}": "100000/1000000"

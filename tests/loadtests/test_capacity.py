@@ -1,10 +1,14 @@
 """The capacity model is a sum of products: hand-made units give the sums one does in the head."""
 
-import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from loadtests.benchmarks.figures import Report, figure
+from loadtests.benchmarks.machine import describe
+from loadtests.benchmarks.runner import Outcome, as_json
+from loadtests.benchmarks.units import METHODS, PARTS, _figures
 from loadtests.capacity import DONE, MISUSED, Platform, load_of, main, plan
 
 FIGURES = {
@@ -56,28 +60,33 @@ def test_audio_is_packets_over_the_measured_rate() -> None:
 
 
 def units_file(directory: Path, figures: dict[str, float]) -> Path:
-    entries = [{"name": name, "value": value, "subject": "ours"} for name, value in figures.items()]
-    document = {
-        "machine": {"processor": "p", "cores": 2, "kernel": "k"},
-        "benchmarks": [{"name": "units", "figures": entries}],
-    }
+    report = Report(tuple(figure(name, "", [value] * 3) for name, value in figures.items()))
     path = directory / "units.json"
-    path.write_text(json.dumps(document))
+    path.write_bytes(as_json([Outcome("units", 1.0, report, ())], describe()))
     return path
 
 
-def test_the_command_names_each_unit_and_its_machine(
+def test_every_unit_is_shown_with_how_when_and_where_it_was_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = units_file(tmp_path, FIGURES)
     assert main(["--users", "100000", "--units", str(path)]) == DONE
     output = capsys.readouterr().out
     assert "100,000 users in 2,000 rooms of 50" in output
-    assert "command_node_us" in output
-    assert f"from {path}: p, 2 cores" in output
+    for method in METHODS.values():
+        assert method in output
+    assert f"from {path}: {datetime.now(UTC).year}" in output
+    assert f"medians of up to 3 runs, {describe().processor}" in output
 
 
 def test_a_missing_unit_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = units_file(tmp_path, {"idle_node_us": 1.0})
     assert main(["--units", str(path)]) == MISUSED
     assert "no figure idle_valkey_us" in capsys.readouterr().err
+
+
+def test_every_unit_that_is_measured_says_how() -> None:
+    costs = dict.fromkeys(PARTS, 1.0)
+    found = _figures([dict.fromkeys(("token", "join", "command", "delivery", "gift"), costs)], [costs])
+    units = {one.name.split("_")[0] for one in found}
+    assert units | {"memory", "base"} == METHODS.keys()
