@@ -1,10 +1,15 @@
-"""`python -m tests.simulation --ops N --seed S`: the simulation at any size. A failure names the seed."""
+"""`python -m tests.simulation --ops N --seed S`: the simulation at any size, on several cores.
+
+A world is the same on any number of processes; a failure names the seed that plays it again.
+"""
 
 import argparse
+import multiprocessing
+import os
 import sys
 import time
 
-from tests.simulation.world import World
+from tests.simulation.world import play
 
 OPERATIONS_OF_A_WORLD = 20_000
 
@@ -13,21 +18,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--ops", type=int, default=200_000, help="how many commands the users give in all")
     parser.add_argument("--seed", type=int, default=1, help="the first world's; each further world adds one")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    done, seed, began = 0, options.seed, time.monotonic()
-    while done < options.ops:
-        wanted = min(OPERATIONS_OF_A_WORLD, options.ops - done)
-        try:
-            figures = World(seed, wanted).run()
-        except BaseException:
-            print(
-                f"FAILED; again with: python -m tests.simulation --ops {wanted} --seed {seed}",
-                file=sys.stderr,
-            )
-            raise
-        done += figures.operations
-        print(f"seed {seed}: {figures}", flush=True)
-        seed += 1
+    began = time.monotonic()
+    sizes = [
+        min(OPERATIONS_OF_A_WORLD, options.ops - done)
+        for done in range(0, options.ops, OPERATIONS_OF_A_WORLD)
+    ]
+    worlds = [(options.seed + number, size) for number, size in enumerate(sizes)]
+    done = 0
+    with multiprocessing.get_context("spawn").Pool(min(options.processes, len(worlds))) as pool:
+        for seed, figures in pool.imap_unordered(play, worlds):
+            done += figures.operations
+            print(f"seed {seed}: {figures}; {done} operations so far", flush=True)
     print(f"{done} operations in {time.monotonic() - began:.0f} s: every rule held")
     return 0
 

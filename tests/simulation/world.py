@@ -347,3 +347,17 @@ class World:
         figures.virtual_seconds = asyncio.get_running_loop().time()
         figures.fingerprint = crc32(b"".join(self.ledger.states.values()))
         return figures
+
+
+class Failed(Exception):
+    """What went wrong, as text that reaches another process."""
+
+
+def play(world: tuple[int, int]) -> tuple[int, Figures]:
+    """A world by its seed and number of operations, in a process of its own."""
+    seed, operations = world
+    try:
+        return seed, World(seed, operations).run()
+    except BaseException as failure:
+        again = f"python -m tests.simulation --ops {operations} --seed {seed}"
+        raise Failed(f"{type(failure).__name__}: {failure}\nagain with: {again}") from failure
