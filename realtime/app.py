@@ -21,7 +21,6 @@ from api import migrations
 from api.app import Api, Ports, build_api
 from api.catalog import seed
 from api.ledger.database import pool_options
-from realtime import collector
 from realtime.assembly import GatewayPart, build_gateway
 from realtime.config import EVERYWHERE
 from realtime.console.part import Console, Place
@@ -43,6 +42,7 @@ from realtime.rooms_part import RoomsPart
 from realtime.tap import Tap, tap_routes
 from realtime.web.routes import Pages, web_routes
 from sfu.assembly import build_media
+from state import collector
 from state.kernel import Kernel, build_kernel
 from state.ports import CommandService
 from state.service_keys import ServiceKeys

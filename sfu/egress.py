@@ -49,7 +49,7 @@ class Egress:
 
     def __init__(self, sock: socket.socket, size: int) -> None:
         self.size, self.count = size, 0
-        self.sent = self.failures = 0
+        self.sent = self.added = self.failures = 0
         self._fd = sock.fileno()
         self._messages = _ffi.new("struct mmsghdr[]", size)
         self._vectors = _ffi.new("struct iovec[]", size)
@@ -64,7 +64,8 @@ class Egress:
             self.cells.append((raw, memoryview(memory.buffer(raw)), vector, head))
 
     def add(self, data: bytes, name: Any) -> None:
-        """One finished datagram."""
+        """One finished datagram: a report, or a packet that is sent again."""
+        self.added += 1
         if self.count == self.size:
             self.flush()
         _, view, vector, head = self.cells[self.count]

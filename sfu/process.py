@@ -19,6 +19,7 @@ import structlog
 from sfu.launch import READY_LINE, Launch, worker_count, worker_name
 from sfu.switchboard import Place
 from sfu.worker import Identity, Worker
+from state import collector
 from state.kernel import Outpost, build_outpost
 from state.settings import Settings
 
@@ -26,6 +27,8 @@ log = structlog.get_logger("sfu.process")
 PORT_STEPS = 16
 """Where the configured port is taken (another node of this machine, or a worker that outlived its node), the
 next ones are tried, in steps of the number of workers."""
+YOUNG_OBJECTS = 5_000
+"""Looked at for garbage in about a millisecond: in the Python engine packets wait for it."""
 
 
 def place_of(launch: Launch, step: int) -> Place:
@@ -58,6 +61,7 @@ async def run(launch: Launch, ready: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, worker.finished.set)
     try:
         await worker.start()
+        collector.settle(YOUNG_OBJECTS)
         ready()
         await worker.finished.wait()
     finally:

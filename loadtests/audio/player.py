@@ -105,11 +105,11 @@ class Player:
     """One run of the generator."""
 
     def __init__(
-        self, sock: socket.socket, server: tuple[str, int], captured: tuple[str, int], directory: Path
+        self, sock: socket.socket, server: tuple[str, int], captured: tuple[str, int], directory: str
     ) -> None:
         """captured: the first client whose packets are kept, and the step to the next ones."""
         self._sock, self._server, self._captured = sock, server, captured
-        self._sent, self._capture = directory / "sent", directory / "captured"
+        self._sent, self._capture = Path(directory, "sent"), Path(directory, "captured")
 
     async def play(self, schedule: Iterable[Packet], core: int | None = None) -> AsyncIterator[Count]:
         """Counts as they come, once a second."""

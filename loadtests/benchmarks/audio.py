@@ -20,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from loadtests.audio.player import Count, Packet, Played, Player, percentile
-from loadtests.audio.room import AudioRoom, Exchange, Member
+from loadtests.audio.hearing import WARM_SECONDS, Cast
+from loadtests.audio.player import Count, percentile
+from loadtests.audio.room import Exchange
 from loadtests.benchmarks import processes, usage
 from loadtests.benchmarks.crowds import make_room
 from loadtests.benchmarks.figures import (
@@ -34,7 +35,6 @@ from loadtests.benchmarks.figures import (
     figure,
     in_turn,
 )
-from loadtests.clients.audio import HEAD, MARK
 from loadtests.clients.rest import Rest
 from loadtests.clients.streams import Connection
 from loadtests.traffic.world import gather_bounded
@@ -50,8 +50,7 @@ LIMITS = {
     "python_150": at_least(120_000),
     "join_cpu": at_most(6.0),
 }
-SPEAKERS, FRAME_NS, FRAMES_PER_SECOND = 8, 20_000_000, 50
-WARM_SECONDS = 2
+SPEAKERS = 8
 SAMPLED_LISTENERS = 16
 JOINS_AT_ONCE = 16
 
@@ -74,14 +73,12 @@ SCENES = (
 )
 
 
-class Stage:
+class Stage(Cast):
     """A node with one room, and the users in it."""
 
     def __init__(self, server: processes.Process, rest: Rest, room_id: str) -> None:
+        super().__init__()
         self.server, self.rest, self.room_id = server, rest, room_id
-        self.room = AudioRoom()
-        self.speakers: list[Member] = []
-        self.listeners: list[Member] = []
         self._connections: list[Connection] = []
 
     def worker_pids(self) -> list[int]:
@@ -134,15 +131,6 @@ class Stage:
 
         return exchange
 
-    def schedule(self, seconds: int) -> list[Packet]:
-        """Speakers at even distances, and the checks that keep every path open."""
-        packets: list[Packet] = []
-        for number, speaker in enumerate(self.speakers):
-            packets += speaker.speech(seconds * FRAMES_PER_SECOND, number * FRAME_NS // SPEAKERS)
-        for member in (*self.speakers, *self.listeners):
-            packets += member.checks(seconds * 1_000_000_000)
-        return sorted(packets, key=lambda packet: packet.due_ns)
-
     def close(self) -> None:
         for connection in self._connections:
             connection.leaving = True
@@ -177,72 +165,25 @@ def give_core(pids: list[int], core: int) -> None:
                 os.sched_setaffinity(int(thread.name), {core})
 
 
-class Heard(msgspec.Struct):
-    """What the sampled listeners made of it, once the first seconds are over."""
-
-    latencies_ms: list[float] = []
-    packets: int = 0
-    missing: int = 0
-
-
-def listen(made: Stage, schedule: list[Packet], played: Played) -> Heard:
-    """Every packet of the sampled listeners: how long it took, and which one before it never came."""
-    left = _departures(made, schedule, played)
-    heard, last = Heard(), dict[tuple[str, int], int]()
-    for captured in played.captured:
-        data, member = captured.data, made.room.members[captured.client]
-        if data[0] < 128 or 192 <= data[1] < 224:
-            continue
-        clear = member.inbound.unprotect(data)
-        at = clear.find(MARK)
-        sequence, ssrc = int.from_bytes(clear[2:4], "big"), int.from_bytes(clear[8:12], "big")
-        before = last.get((captured.client, ssrc), sequence - 1)
-        last[captured.client, ssrc] = sequence
-        if at < 0:
-            continue
-        _, speaker, number, _ = HEAD.unpack_from(clear, at)
-        if number >= WARM_SECONDS * FRAMES_PER_SECOND and (left_ns := left.get((speaker, number), 0)):
-            heard.latencies_ms.append((captured.at_ns - left_ns) / 1e6)
-            heard.packets += 1
-            heard.missing += (sequence - before - 1) & 0xFFFF
-    return heard
-
-
-def _departures(made: Stage, schedule: list[Packet], played: Played) -> dict[tuple[int, int], int]:
-    """When each packet of each speaker left."""
-    left: dict[tuple[int, int], int] = {}
-    counts = dict.fromkeys((member.address for member in made.speakers), 0)
-    sources = {member.address: member.ssrc for member in made.speakers}
-    for packet, left_ns in zip(schedule, played.sent_ns, strict=True):
-        if packet.source in counts and packet.data[0] >= 128:
-            left[sources[packet.source], counts[packet.source]] = left_ns
-            counts[packet.source] += 1
-    return left
-
-
 async def play(made: Stage, seconds: int) -> Sample:
     """One run: figures of the time after the first seconds."""
     schedule = made.schedule(seconds)
-    made.room.hand_over()
-    server = made.listeners[0].remote.address
-    first = made.listeners[len(made.listeners) % SAMPLED_LISTENERS].address
-    step = max(1, len(made.listeners) // SAMPLED_LISTENERS)
     marks: list[tuple[Count, float]] = []
     with tempfile.TemporaryDirectory(prefix="flylive-audio-") as directory:
-        player = Player(made.room.sock, server, (first, step), Path(directory))
+        player = made.player(SAMPLED_LISTENERS, directory)
         async for count in player.play(schedule, core=1 if len(os.sched_getaffinity(0)) > 1 else None):
             marks.append((count, made.worker_seconds()))
         played = player.played()
     counted = marks[WARM_SECONDS:-1]
     (before, cpu_before), (after, cpu_after) = counted[0], counted[-1]
     cpu, wall = cpu_after - cpu_before, (after.at_ns - before.at_ns) / 1e9
-    heard = listen(made, schedule, played)
+    heard = made.heard(schedule, played)
     return {
         "": (after.media - before.media) / cpu,
         "_cores": cpu / wall,
         "_p50": percentile(heard.latencies_ms, 0.5),
         "_p99": percentile(heard.latencies_ms, 0.99),
-        "_lost": heard.missing / max(1, heard.packets),
+        "_lost": heard.counts["missing"] / max(1, heard.counts["packet"]),
     }
 
 

@@ -1,25 +1,28 @@
 """`python -m tests.sfu.soak --minutes 10`: a room with ten speakers and three hundred listeners, for long.
 
-Every packet knows its speaker and number, so a listener notices each that is missing, damaged or heard
-twice. The worker is a process of its own; its memory is looked at when everybody has joined and at the
-end.
+The worker is a process of its own; its memory is looked at when everybody has joined and at the end. Users
+join in Python and are played by the audio load generator: so many packets are too many for a Python process.
+All packets that come back are counted, those of some listeners are looked into one by one.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from loadtests.clients.audio import AudioUser, Pacer
+from loadtests.audio.hearing import Cast
+from loadtests.audio.player import Count, percentile
+from loadtests.audio.room import Member
 from realtime.embedded.servers import EmbeddedServers
+from state.events import Settings as RoomSettings
 from state.media_commands import RtcOffer
 from state.ports import Done
 from tests.sfu.node import MediaNode, settings
@@ -27,73 +30,118 @@ from tests.sfu.test_hostile import memory_of
 
 SLOTS = 3
 JOINS_AT_ONCE = 20
-SETTLE_SECONDS = 2.0
+SAMPLED_LISTENERS = 4
+WARM_SECONDS = 5
+"""Until memory is looked at for the first time."""
+ANNOUNCED_SECONDS = 2.0
+"""By then the worker has told its last figures."""
+STEPS = 6
+"""Looks at memory after that, evenly spread."""
 
 
 @dataclass(slots=True)
 class Outcome:
     """What was heard, and what the worker says of itself."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    delays: list[float] = field(default_factory=list)
-    grown_bytes: int = 0
+    counts: Counter[str]
+    latencies_ms: list[float]
+    received: int
+    """Packets of audio that came to anybody."""
+    forwarded: int
+    """Datagrams of audio that the worker sent."""
+    memory_bytes: list[int]
     figures: dict[str, float] = field(default_factory=dict)
 
-    def heard(self, what: str, amount: float) -> None:
-        self.counts[what] += int(amount) if what == "missing" else 1
-        if what == "packet" and self.counts[what] % 50 == 0:
-            self.delays.append(amount)
+    @property
+    def grown_bytes(self) -> int:
+        return self.memory_bytes[-1] - self.memory_bytes[0]
 
     def __str__(self) -> str:
-        delays = sorted(self.delays) or [0.0]
-        p99 = delays[int(len(delays) * 0.99)]
-        return f"{dict(self.counts)}, delay p99 {p99 * 1000:.1f} ms, grown {self.grown_bytes >> 10} KiB"
+        latencies = ", ".join(
+            f"{name} {percentile(self.latencies_ms, share):.2f}"
+            for name, share in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("most", 1.0))
+        )
+        memory = " ".join(f"{size / (1 << 20):.1f}" for size in self.memory_bytes)
+        return (
+            f"sampled listeners: {dict(self.counts)}; {self.forwarded} forwarded, {self.received} came; "
+            f"latency in ms: {latencies}; memory in MiB: {memory}"
+        )
 
 
-async def soak(
-    redis_url: str, speakers: int, listeners: int, seconds: float, engine: str = "auto"
-) -> Outcome:
+@asynccontextmanager
+async def full_room(redis_url: str, speakers: int, listeners: int, engine: str) -> AsyncIterator[FullRoom]:
     node = MediaNode(settings(redis_url, kind=engine, workers=1))
-    outcome, users = Outcome(), []
-    pacer = Pacer(lambda late: None)
+    room = FullRoom(node)
     try:
         await node.open(children=1)
-        await node.room()
-        names = [f"speaker{number}" for number in range(speakers)]
-        await node.seat(*names[:8])
-        names += [f"listener{number}" for number in range(listeners)]
+        made = await node.kernel.rooms.create("room", "owner", RoomSettings(seat_count=speakers + 1))
+        assert made is not None
+        room.room.open()
         gate = asyncio.Semaphore(JOINS_AT_ONCE)
-        users = list(await asyncio.gather(*(_join(node, name, outcome, gate) for name in names)))
-        for user in users[:speakers]:
-            pacer.add(user)
-        await asyncio.sleep(SETTLE_SECONDS)
-        assert node.supervisor is not None
-        pid = node.supervisor.children[0].pid
-        before = memory_of(pid)
-        outcome.counts.clear()
-        outcome.delays.clear()
-        await asyncio.sleep(seconds)
-        outcome.grown_bytes = memory_of(pid) - before
-        (worker,) = (await node.registry.workers(fresh=True)).values()
-        outcome.figures = worker.figures
+        names = [f"speaker{number}" for number in range(speakers)]
+        await node.seat(*names)
+        room.speakers = list(await asyncio.gather(*(room.join(name, gate, 0, True) for name in names)))
+        names = [f"listener{number}" for number in range(listeners)]
+        room.listeners = list(await asyncio.gather(*(room.join(name, gate, SLOTS, False) for name in names)))
+        yield room
     finally:
-        for user in users:
-            pacer.remove(user)
-            user.close()
+        room.room.close()
         await node.close()
-    return outcome
 
 
-async def _join(node: MediaNode, name: str, outcome: Outcome, gate: asyncio.Semaphore) -> AudioUser:
-    async with gate:
-        user, caller = AudioUser(outcome.heard, random.Random(name)), node.caller(name)
+class FullRoom(Cast):
+    """A room on a worker process."""
 
-        async def call(_name: str, fields: Any) -> Any:
-            answer = await node.ask(caller, RtcOffer(**fields))
-            return {"ok": True, "data": answer.data} if isinstance(answer, Done) else {"ok": False}
+    def __init__(self, node: MediaNode) -> None:
+        super().__init__()
+        self.node = node
 
-        await user.open(call, slots=SLOTS, mic=name.startswith("speaker"))
-        return user
+    async def join(self, name: str, gate: asyncio.Semaphore, slots: int, mic: bool) -> Member:
+        caller, member = self.node.caller(name), self.room.add()
+
+        async def exchange(sdp: str) -> str:
+            answer = await self.node.ask(caller, RtcOffer(sdp))
+            assert isinstance(answer, Done), answer
+            return str(answer.data["sdp"])
+
+        async with gate:
+            await member.join(exchange, slots=slots, mic=mic)
+        return member
+
+    @property
+    def worker_pid(self) -> int:
+        assert self.node.supervisor is not None
+        return self.node.supervisor.children[0].pid
+
+    async def figures(self) -> dict[str, float]:
+        (worker,) = (await self.node.registry.workers(fresh=True)).values()
+        return worker.figures
+
+
+async def soak(redis_url: str, speakers: int, listeners: int, seconds: int, engine: str = "auto") -> Outcome:
+    async with full_room(redis_url, speakers, listeners, engine) as room:
+        schedule = room.schedule(seconds)
+        memory: list[int] = []
+        step = max(1, (seconds - WARM_SECONDS) // STEPS)
+        with tempfile.TemporaryDirectory(prefix="flylive-soak-") as directory:
+            player = room.player(SAMPLED_LISTENERS, directory)
+            counts: list[Count] = []
+            async for count in player.play(schedule):
+                if len(counts) >= WARM_SECONDS and (len(counts) - WARM_SECONDS) % step == 0:
+                    memory.append(memory_of(room.worker_pid))
+                counts.append(count)
+            memory.append(memory_of(room.worker_pid))
+            await asyncio.sleep(ANNOUNCED_SECONDS)
+            heard = room.heard(schedule, player.played())
+        figures = await room.figures()
+        return Outcome(
+            heard.counts,
+            heard.latencies_ms,
+            counts[-1].media,
+            round(figures["packets_forwarded"]),
+            memory,
+            figures,
+        )
 
 
 def main() -> int:
@@ -108,11 +156,10 @@ def main() -> int:
         with EmbeddedServers(Path(directory), database=False, durable=False) as urls:
             assert urls.redis_url is not None
             started = time.monotonic()
-            work = soak(
-                urls.redis_url, options.speakers, options.listeners, options.minutes * 60, options.engine
-            )
+            seconds = round(options.minutes * 60)
+            work = soak(urls.redis_url, options.speakers, options.listeners, seconds, options.engine)
             outcome = asyncio.run(work)
-            print(f"{outcome}, {time.monotonic() - started:.0f} s, {outcome.figures}")
+            print(f"{outcome}; {time.monotonic() - started:.0f} s; {outcome.figures}")
     return 1 if outcome.counts["missing"] or outcome.counts["damaged"] or outcome.counts["repeated"] else 0
 
 

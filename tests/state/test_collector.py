@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import gc
-from realtime import collector
+from state import collector
 kept = [[] for _ in range(1000)]
 collector.settle()
 assert gc.get_freeze_count() > 1000
