@@ -21,8 +21,8 @@ import msgspec
 from loadtests.benchmarks.figures import Figure
 from loadtests.benchmarks.machine import Machine, sentence
 from loadtests.benchmarks.units import METHODS
+from loadtests.exits import DONE, FAILED, MISUSED
 
-DONE, FAILED, MISUSED = 0, 1, 2
 PACKETS_PER_SECOND = 50
 PACKET_BITS = (160 + 12 + 8 + 16 + 28) * 8
 EVENT_BITS = 300 * 8
@@ -174,7 +174,7 @@ def measured(units: Units) -> list[str]:
     figures = units.figures
     lines = [
         "",
-        "units, CPU time of each process from /proc:",
+        "units, CPU time of each process:",
         f"  {'':10}{'node':>12}{'valkey':>10}{'postgres':>10}",
     ]
     for unit, method in METHODS.items():

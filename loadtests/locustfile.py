@@ -8,6 +8,7 @@ n-th user and sends what it observed; the coordinator adds up, judges, reports, 
 observation is also told to locust, so its own page and statistics work.
 """
 
+import functools
 import logging
 import os
 import secrets
@@ -32,7 +33,7 @@ from loadtests.traffic.player import Player
 from loadtests.traffic.run import Result, judge
 from loadtests.traffic.scenario import Scenario, load
 from loadtests.traffic.steps import User
-from loadtests.traffic.watching import LOAD_CPU, OwnUsage, ServerUsage, own_warnings, watch
+from loadtests.traffic.watching import LOAD_CPU, OwnUsage, ServerUsage, own_warnings, server_usages, watch
 from loadtests.traffic.world import equip, make_rooms, people, settle_money
 
 MESSAGE, FAILURE = "flylive_measures", "flylive_failure"
@@ -81,9 +82,9 @@ class Part:
     def options(self) -> Any:
         return self.environment.parsed_options
 
-    @property
+    @functools.cached_property
     def scenario(self) -> Scenario:
-        return load(self.options.scenario).scaled(self.options.scale_users, self.options.scale_time)
+        return load(self.options.scenario)
 
     def rest(self) -> Rest:
         return Rest(self.options.flylive_url, self.options.service_key)
@@ -94,9 +95,10 @@ class Part:
         self.started_at = time.time()
         self.stage = Stage(options.flylive_url, self.measures)
         if not isinstance(runner, WorkerRunner):
-            usage = ServerUsage(self.stage, self.rest())
-            finish(usage.sample())
-            self.watch(usage)
+            servers = [Rest(url, "") for url in (options.flylive_url, *options.metrics_url)]
+            for usage in server_usages(self.stage, servers):
+                finish(usage.sample())
+                self.watch(usage)
         if isinstance(runner, MasterRunner):
             gevent.spawn(self.watch_workers)
             return
@@ -211,11 +213,10 @@ class RoomUser(LocustUser):
 def add_options(parser: Any) -> None:
     parser.add_argument("--scenario", default="chat", help="a TOML file or a shipped scenario's name")
     parser.add_argument("--flylive-url", default="http://127.0.0.1:8080")
+    parser.add_argument("--metrics-url", action="append", default=[], help="more nodes to watch")
     parser.add_argument("--service-key", default=os.environ.get("FLYLIVE_SERVICE_KEY", ""), is_secret=True)
     parser.add_argument("--reports", default="", help="directory for HTML, CSV, JSON, JUnit")
     parser.add_argument("--run-id", default="", help="part of every id of this run")
-    parser.add_argument("--scale-users", type=float, default=1.0)
-    parser.add_argument("--scale-time", type=float, default=1.0)
 
 
 @events.init.add_listener

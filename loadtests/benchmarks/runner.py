@@ -20,8 +20,8 @@ import uvloop
 from loadtests import benchmarks
 from loadtests.benchmarks import machine
 from loadtests.benchmarks.figures import Limit, Options, Report, Verdict, judge
+from loadtests.exits import BROKEN, DONE, FAILED, MISUSED
 
-DONE, FAILED, MISUSED, BROKEN = 0, 1, 2, 99
 # What `all` may take on a machine of two cores.
 ALL_SECONDS = 20 * 60
 USUAL_REPEATS = 3

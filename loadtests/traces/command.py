@@ -11,6 +11,7 @@ from pathlib import Path
 import uvloop
 
 from loadtests.clients.rest import UNREACHABLE, CallFailed, Rest
+from loadtests.exits import DONE, FAILED, MISUSED
 from loadtests.reports.terminal import LiveTable
 from loadtests.traces.format import Trace, TraceUnreadable, read
 from loadtests.traces.performance import Wish, perform
@@ -18,7 +19,6 @@ from loadtests.traces.plan import planned
 from loadtests.traces.pseudonyms import Pseudonyms
 from loadtests.traces.recording import Recording, TooSlow
 from loadtests.traffic.command import finish, threshold
-from loadtests.traffic.run import DONE, FAILED, MISUSED
 from loadtests.traffic.scenario import Misdescribed
 from loadtests.traffic.watching import show_nothing
 

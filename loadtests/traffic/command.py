@@ -9,16 +9,18 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import uvloop
 
+from loadtests.exits import DONE, MISUSED
 from loadtests.reports.files import write
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import LiveTable, final
-from loadtests.traffic.run import DONE, MISUSED, Result, play
+from loadtests.traffic.run import Result, play
 from loadtests.traffic.scenario import SHIPPED, Misdescribed, Scenario, Threshold, load
 from loadtests.traffic.watching import show_nothing
 
@@ -34,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--url", default="http://127.0.0.1:8080", help="the server (default %(default)s)")
     words.add_argument("--service-key", default=os.environ.get("FLYLIVE_SERVICE_KEY"), metavar="KEY")
     words.add_argument("--reports", type=Path, metavar="DIRECTORY", help="write HTML, CSV, JSON, JUnit there")
-    words.add_argument("--metrics", action="append", metavar="URL", help="more nodes to watch (/metrics)")
+    words.add_argument("--metrics", action="append", default=[], metavar="URL", help="more nodes to watch")
     words.add_argument("--users", type=float, default=1.0, metavar="FACTOR", help="this many times the users")
     words.add_argument("--time", type=float, default=1.0, metavar="FACTOR", help="this many times as long")
     words.add_argument("--seed", type=int, help="another seed than the scenario's")
@@ -71,18 +73,20 @@ def finish(result: Result, reports: Path | None) -> int:
     return result.exit_code
 
 
-def on_locust(words: argparse.Namespace) -> int:
+def on_locust(words: argparse.Namespace, scenario: Scenario) -> int:
     """The same scenario on processes of locust, which coordinate themselves over a port of this run alone."""
     # The key goes by environment: a command line can be read by everybody on the machine.
     environment = {**os.environ, "FLYLIVE_SERVICE_KEY": words.service_key}
-    with reserved_port() as port:
+    with reserved_port() as port, tempfile.NamedTemporaryFile(suffix=".json") as file:
+        file.write(msgspec.json.encode(scenario))
+        file.flush()
         command = [
             *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
             *("--processes", str(words.workers), "--expect-workers-max-wait", str(WORKERS_WAIT_SECONDS)),
             *("--master-bind-host", LOOPBACK, "--master-bind-port", str(port)),
             *("--master-host", LOOPBACK, "--master-port", str(port)),
-            *("--scenario", words.scenario, "--flylive-url", words.url),
-            *("--scale-users", str(words.users), "--scale-time", str(words.time)),
+            *("--scenario", file.name, "--flylive-url", words.url),
+            *(option for url in words.metrics for option in ("--metrics-url", url)),
             *(("--reports", str(words.reports)) if words.reports else ()),
         ]
         return subprocess.run(command, env=environment, check=False).returncode
@@ -117,12 +121,16 @@ def main(arguments: Sequence[str]) -> int:
         print(f"flylive scenario: {problem}", file=sys.stderr)
         return MISUSED
     if words.workers and any(group.audio for group in scenario.groups):
-        print("flylive scenario: audio users do not play on locust's workers", file=sys.stderr)
+        print(
+            "flylive scenario: audio users send their datagrams on asyncio, which locust's workers do not "
+            "run: play this scenario without --workers",
+            file=sys.stderr,
+        )
         return MISUSED
     if words.workers:
-        return on_locust(words)
+        return on_locust(words, scenario)
     show = show_nothing if words.quiet else LiveTable()
-    metrics = [words.url, *(words.metrics or ())]
+    metrics = [words.url, *words.metrics]
     return finish(
         uvloop.run(play(scenario, words.url, words.service_key, metrics_urls=metrics, show=show)),
         words.reports,

@@ -9,6 +9,7 @@ import msgspec
 
 from loadtests.clients.rest import UNREACHABLE, CallFailed, Rest
 from loadtests.clients.streams import Connection
+from loadtests.exits import BROKEN, DONE, FAILED
 from loadtests.measures import Measures
 from loadtests.traffic import world
 from loadtests.traffic.audio import AudioPart, AudioStage
@@ -17,8 +18,6 @@ from loadtests.traffic.player import Player
 from loadtests.traffic.scenario import Scenario, Threshold
 from loadtests.traffic.steps import User
 from loadtests.traffic.watching import Show, own_warnings, show_nothing, watching
-
-DONE, FAILED, MISUSED, BROKEN = 0, 1, 2, 99
 
 
 class Verdict(msgspec.Struct, frozen=True):

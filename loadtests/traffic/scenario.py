@@ -139,16 +139,17 @@ def _share(users: int, before: int, after: int) -> int:
 
 
 def load(source: str | Path) -> Scenario:
-    """Read a scenario by file name, or one of the shipped ones by its name."""
+    """Read a scenario by file name (TOML, or the same as JSON), or one of the shipped ones by its name."""
     path = Path(source)
     if not path.suffix:
         path = SHIPPED / f"{source}.toml"
     try:
-        document = tomllib.loads(path.read_text())
+        text = path.read_text()
+        document = msgspec.json.decode(text) if path.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError as missing:
         names = ", ".join(sorted(shipped.stem for shipped in SHIPPED.glob("*.toml")))
         raise Misdescribed(f"no scenario {source}; shipped: {names}") from missing
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, msgspec.DecodeError) as problem:
         raise Misdescribed(f"{path}: {problem}") from problem
     return parse(document, str(path))
 

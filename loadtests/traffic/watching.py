@@ -80,6 +80,13 @@ class ServerUsage:
             measures.gauge(f"server cpu{self.suffix}", clock, share)
 
 
+def server_usages(stage: Stage, servers: Sequence[RestCalls]) -> list[ServerUsage]:
+    several = len(servers) > 1
+    return [
+        ServerUsage(stage, server, f" {number}" if several else "") for number, server in enumerate(servers)
+    ]
+
+
 async def watch(stage: Stage, machinery: Machinery, usage: OwnUsage | ServerUsage) -> None:
     """Until the stage is over."""
     while not stage.over:
@@ -98,14 +105,12 @@ async def watching(
     stage: Stage, scenario: Scenario, servers: Sequence[RestCalls], show: Show
 ) -> AsyncIterator[None]:
     """Watch, on asyncio, while the body runs; then the stage is over."""
-    several = len(servers) > 1
-    usages: list[OwnUsage | ServerUsage] = [
-        ServerUsage(stage, server, f" {number}" if several else "") for number, server in enumerate(servers)
-    ]
+    usages = server_usages(stage, servers)
     for usage in usages:
         # From before the first user on: the burst of a start is part of what is watched.
         await usage.sample()
-    work = [watch(stage, Asyncio(), usage) for usage in [*usages, OwnUsage(stage)]]
+    watched: list[OwnUsage | ServerUsage] = [*usages, OwnUsage(stage)]
+    work = [watch(stage, Asyncio(), usage) for usage in watched]
     tasks = [asyncio.create_task(one) for one in [*work, _show(stage, scenario, show)]]
     try:
         yield

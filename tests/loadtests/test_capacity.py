@@ -9,7 +9,8 @@ from loadtests.benchmarks.figures import Report, figure
 from loadtests.benchmarks.machine import describe
 from loadtests.benchmarks.runner import Outcome, as_json
 from loadtests.benchmarks.units import METHODS, PARTS, _figures
-from loadtests.capacity import DONE, MISUSED, Platform, load_of, main, plan
+from loadtests.capacity import Platform, load_of, main, plan
+from loadtests.exits import DONE, MISUSED
 
 FIGURES = {
     f"{unit}_{part}_us": {"node": 100.0, "valkey": 10.0, "postgres": 1.0}[part]

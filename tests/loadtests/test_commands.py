@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from loadtests import cli
+from loadtests.exits import DONE, FAILED, MISUSED
 from loadtests.traffic.command import threshold
-from loadtests.traffic.run import DONE, FAILED, MISUSED
 from loadtests.traffic.scenario import Misdescribed, Threshold
 
 SAMPLE = str(Path(__file__).parents[2] / "loadtests" / "traces" / "sample.jsonl.gz")

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from loadtests.exits import BROKEN, DONE, FAILED
 from loadtests.traffic.command import reserved_port
-from loadtests.traffic.run import BROKEN, DONE, FAILED
 from tests.loadtests.double import SERVICE_KEY, Faults, double
 
 SCENARIO = """
@@ -41,7 +41,6 @@ kind = "hold"
 seconds = 1.5
 [thresholds]
 "room:join.count" = { at_least = 10 }
-"chat:send.p50_ms" = { at_most = 800 }
 "seq_gaps.count" = { at_most = 0 }
 "money_differences.count" = { at_most = 0 }
 """
@@ -56,7 +55,8 @@ async def on_locust(directory: Path, faults: Faults) -> AsyncIterator[asyncio.su
     async with double(faults) as url:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", COMMAND, str(path), "--url", url),
-            *("--workers", "2", "--reports", str(directory)),
+            *("--workers", "2", "--reports", str(directory), "--threshold", "chat:send.p50_ms<=800"),
+            *("--metrics", url),
             env={**os.environ, "FLYLIVE_SERVICE_KEY": SERVICE_KEY},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -88,6 +88,8 @@ async def test_runs_at_the_same_time_make_a_report_and_an_exit_code_each(tmp_pat
         assert rows["room:join"]["count"] == 10
         assert rows["gift:send"]["count"] > 2
         assert report["exit_code"] == code
+        assert {"chat:send.p50_ms", "room:join.count"} <= {one["measure"] for one in report["thresholds"]}
+        assert {"server memory MiB 0", "server memory MiB 1"} <= report["gauges"].keys()
 
     for name in ("quick", "slow"):
         (tmp_path / name).mkdir()

@@ -15,6 +15,7 @@ import pytest
 from loadtests.benchmarks import processes
 from loadtests.clients.rest import Rest
 from loadtests.clients.streams import Connection
+from loadtests.exits import DONE, FAILED
 from loadtests.measures import Measures
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import final
@@ -22,7 +23,7 @@ from loadtests.traces.format import Command, Connect, Trace, read
 from loadtests.traces.performance import Wish, perform
 from loadtests.traces.pseudonyms import Pseudonyms
 from loadtests.traces.recording import Recording
-from loadtests.traffic.run import DONE, FAILED, Result, play
+from loadtests.traffic.run import Result, play
 from loadtests.traffic.scenario import Scenario, load, parse
 from state.commands import COMMAND_TYPES
 

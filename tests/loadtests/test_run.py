@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from loadtests.exits import BROKEN, DONE, FAILED
 from loadtests.measures import Measures
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import final
-from loadtests.traffic.run import BROKEN, DONE, FAILED, Result, play
+from loadtests.traffic.run import Result, play
 from loadtests.traffic.watching import own_warnings
 from tests.loadtests.double import SERVICE_KEY, Faults, double
 from tests.loadtests.scenarios import mixed

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from loadtests.clients.rest import Rest
+from loadtests.exits import DONE, FAILED
 from loadtests.reports.summary import document
 from loadtests.reports.terminal import final
 from loadtests.traces.command import preview
@@ -17,7 +18,7 @@ from loadtests.traces.format import Trace, TraceUnreadable, read
 from loadtests.traces.performance import Wish, perform
 from loadtests.traces.pseudonyms import Pseudonyms
 from loadtests.traces.recording import Recording
-from loadtests.traffic.run import DONE, FAILED, Result, play
+from loadtests.traffic.run import Result, play
 from tests.loadtests.double import SERVICE_KEY, Faults, double
 from tests.loadtests.scenarios import mixed
 

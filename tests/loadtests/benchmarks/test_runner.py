@@ -24,9 +24,10 @@ from loadtests.benchmarks.figures import (
     judge,
     ratio,
 )
-from loadtests.benchmarks.runner import BROKEN, DONE, FAILED, Benchmark, discover, exit_code, main, run_all
+from loadtests.benchmarks.runner import Benchmark, discover, exit_code, main, run_all
 from loadtests.clients.connection import Refused
 from loadtests.clients.streams import Connection
+from loadtests.exits import BROKEN, DONE, FAILED
 
 QUIET = Options(log=False)
 
