@@ -59,7 +59,8 @@ class AudienceStore:
     ) -> Joined | Rejection:
         """Put a connection in; raises Unavailable when the node was given up."""
         keys = self._keys
-        names = (*self._names(room_id), keys.held(room_id, node, token), keys.fences(room_id))
+        held = keys.held(room_id, node, token)
+        names = (*self._names(room_id), held, keys.fences(room_id), keys.holders(room_id))
         reply = await self._server.script(
             "enter", names, (node, token, connection_id, profile.user_id, _encode(profile), capacity)
         )
@@ -73,8 +74,9 @@ class AudienceStore:
         self, room_id: str, node: str, token: int, connection_id: str, user_id: str
     ) -> tuple[bool, int]:
         """Take a connection out; whether it was the user's last, and how many users are left."""
-        names = (*self._names(room_id), self._keys.held(room_id, node, token))
-        reply = await self._server.script("depart", names, (connection_id, user_id))
+        keys = self._keys
+        names = (*self._names(room_id), keys.held(room_id, node, token), keys.holders(room_id))
+        reply = await self._server.script("depart", names, (node, token, connection_id, user_id))
         return bool(reply[0]), reply[1]
 
     def _names(self, room_id: str) -> tuple[str, str, str]:
@@ -84,6 +86,11 @@ class AudienceStore:
     async def note_room(self, room_id: str, node: str, token: int) -> None:
         """Say that this node holds connections in a room, so that a reaper knows where to look."""
         await self._server.execute("SADD", self._keys.rooms_of(node, token), room_id)
+
+    async def holders(self, room_id: str) -> list[str]:
+        """Each `node:token` that holds connections in the room."""
+        found = await self._server.execute("SMEMBERS", self._keys.holders(room_id))
+        return sorted(bytes(holder).decode() for holder in found)
 
     async def member(self, room_id: str, user_id: str) -> Profile | None:
         """A user of the room, or None if it is not there."""

@@ -154,6 +154,7 @@ class Kernel(Outpost):
             self.rooms,
             members,
             self.directory,
+            self.reaper,
             node=node,
             now_ms=now_ms,
             round_seconds=timing.sweep_seconds,

@@ -52,6 +52,10 @@ class Keys(Struct, frozen=True):
         """Hash: connection id -> user id, of one node under one lease."""
         return f"{self.prefix}:{{{room_id}}}:held:{node}:{token}"
 
+    def holders(self, room_id: str) -> str:
+        """Set: `node:token` that holds connections in the room."""
+        return f"{self.prefix}:{{{room_id}}}:holders"
+
     def gone(self, room_id: str, node: str, token: int) -> str:
         """Set: users that were lost with a node and not yet announced."""
         return f"{self.prefix}:{{{room_id}}}:gone:{node}:{token}"

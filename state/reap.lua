@@ -1,6 +1,7 @@
 -- Removes from a room all connections of a node that was given up, and bars that node from writing to it.
 -- Who is gone stays listed until the reaper has told the room, so that another can finish its work.
 -- KEYS 1 members   2 profiles   3 counts   4 held   5 fences   6 gone (set of users)
+--      7 holders
 -- ARGV 1 generation   2 node   3 token   4 how long the fence and the list stand (ms)
 -- Returns the users that have no connection left.
 local held = redis.call('HGETALL', KEYS[4])
@@ -14,6 +15,7 @@ for index = 2, #held, 2 do
   end
 end
 redis.call('DEL', KEYS[4])
+redis.call('SREM', KEYS[7], ARGV[2] .. ':' .. ARGV[3])
 redis.call('HSET', KEYS[5], ARGV[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[5], ARGV[4])
 redis.call('PEXPIRE', KEYS[6], ARGV[4])

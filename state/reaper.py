@@ -63,6 +63,22 @@ class Reaper:
             node, _, token = bytes(member).decode().rpartition(":")
             await self._settle(node, int(token))
 
+    async def leaseholders(self) -> set[str]:
+        """Each `node:token` that has a lease, or is being settled."""
+        keys = self._keys
+        found = [
+            *await self._server.execute("ZRANGE", keys.leases, 0, -1),
+            *await self._server.execute("ZRANGE", keys.dying, 0, -1),
+        ]
+        return {bytes(member).decode() for member in found}
+
+    async def give_up(self, holder: str, room_id: str) -> None:
+        """Have a `node:token` settled that holds connections in a room and has no lease: the server lost it,
+        and the node died before it could say so."""
+        node, _, token = holder.rpartition(":")
+        await self._server.execute("SADD", self._keys.rooms_of(node, int(token)), room_id)
+        await self._server.execute("ZADD", self._keys.dying, "NX", 0, holder)
+
     async def _settle(self, node: str, token: int) -> None:
         _log.warning("node %s fell silent and is given up", node)
         keys = self._keys
@@ -85,6 +101,7 @@ class Reaper:
             keys.held(room_id, node, token),
             keys.fences(room_id),
             keys.gone(room_id, node, token),
+            keys.holders(room_id),
         )
         gone = await self._server.script("reap", names, (node, token, _REMEMBER_MS))
         if not gone:

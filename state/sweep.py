@@ -1,7 +1,8 @@
 """Looks after rooms that nobody follows, and after what a crash may have left half said.
 
-One node at a time does the round: what is overdue expires, a seat whose user has no connection begins to
-wait, a count that differs from the audience on two looks is corrected, closed rooms leave the directory.
+One node at a time does the round: what is overdue expires, a node that holds connections without a lease is
+given up, a seat whose user has no connection begins to wait, a count that differs from the audience on two
+looks is corrected, closed rooms leave the directory.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from state.commands import CorrectOnline, ExpireDue, InternalCommand, MarkAway
 from state.directory import Directory
 from state.identity import SYSTEM
 from state.keys import Keys
+from state.reaper import Reaper
 from state.room import Room
 from state.rooms import Rooms
 from state.server import Server
@@ -35,6 +37,7 @@ class Sweep:
         rooms: Rooms,
         audience: AudienceStore,
         directory: Directory,
+        reaper: Reaper,
         *,
         node: str,
         now_ms: Callable[[], int],
@@ -46,6 +49,8 @@ class Sweep:
         self._rooms = rooms
         self._audience = audience
         self._directory = directory
+        self._reaper = reaper
+        self._leaseholders: set[str] = set()
         self._node = node
         self._now_ms = now_ms
         self._round_seconds = round_seconds
@@ -71,6 +76,7 @@ class Sweep:
 
     async def round(self) -> None:
         """Look at every live room once."""
+        self._leaseholders = await self._reaper.leaseholders()
         cursor: str | None = None
         suspects: set[tuple[str, str, int]] = set()
         while True:
@@ -103,6 +109,9 @@ class Sweep:
     async def _compare(self, room: Room, suspects: set[tuple[str, str, int]]) -> None:
         """What does not fit may be on its way to fit: only what is found on two looks is put right."""
         room_id = room.room_id
+        for holder in await self._audience.holders(room_id):
+            if holder not in self._leaseholders and self._is_second_look(suspects, (room_id, holder, 0)):
+                await self._reaper.give_up(holder, room_id)
         online = await self._audience.online(room_id)
         if online != room.online and self._is_second_look(suspects, (room_id, "", online - room.online)):
             await self._say(room_id, CorrectOnline(online=online))

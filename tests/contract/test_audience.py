@@ -148,6 +148,26 @@ async def test_a_node_that_falls_silent_is_given_up_once(nodes: Nodes, make_serv
         assert fenced == [1]
 
 
+async def test_a_node_whose_lease_was_lost_before_it_died_leaves_no_ghost(
+    nodes: Nodes, make_server: ServerFactory
+) -> None:
+    """The server forgets the lease and the node's rooms, and the node dies before it can say them again."""
+    one, two = nodes
+    await open_room(one)
+    async with node(make_server, "three", heartbeat_seconds=10.0) as three:
+        who = await join(three, "ann")
+        await three.rooms.perform(ROOM, who, SeatTake(index=1))
+        holder = f"three:{three.lease.token}"
+        await one.server.execute("ZREM", one.keys.leases, holder)
+        await one.server.execute("DEL", one.keys.rooms_of("three", three.lease.token))
+        assert await one.audience.online(ROOM) == 1
+        await until(lambda: one.reaper.reaped + two.reaper.reaped == 1)
+        assert await one.audience.online(ROOM) == 0
+        room = await one.rooms.load(ROOM)
+        assert room is not None
+        assert room.seats[1].away_since is not None
+
+
 async def test_a_node_that_was_stopped_does_not_trust_its_lease(make_server: ServerFactory) -> None:
     async with node(make_server, "one", lease_seconds=1.0, heartbeat_seconds=0.2) as one:
         await open_room(one)
