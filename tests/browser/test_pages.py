@@ -14,7 +14,7 @@ from tests.processes import NodeProcess, run_flylive
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 DESKTOP = {"width": 1280, "height": 900}
-FIGURES = {"figure=connections": "1.00", "room-online=lounge": "1", "room-seated=lounge": "1"}
+FIGURES = {"figure=connections": "1", "room-online=lounge": "1", "room-seated=lounge": "1"}
 FLOWS = "/[1-9][0-9]* packets, 0 lost, jitter/"
 
 

@@ -176,6 +176,20 @@ async def test_a_killed_worker_costs_less_than_five_seconds(redis_url: str) -> N
         await node.close()
 
 
+async def test_an_operator_sees_all_transports_speakers_first(node: MediaNode) -> None:
+    bob = await node.join("bob", mic=False)
+    await node.join("ada")
+    await bob.hears(1)
+    told = await node.ask(Caller("service", SYSTEM, "room"), RtcStats())
+    assert isinstance(told, Done)
+    assert [transport["user_id"] for transport in told.data["transports"]] == ["ada", "bob"]
+    assert told.data["total"] == 2
+    assert told.data["transports"][0]["producers"][0]["packets"] > 0
+    own = await node.ask(node.caller("bob"), RtcStats())
+    assert isinstance(own, Done)
+    assert [transport["user_id"] for transport in own.data["transports"]] == ["bob"]
+
+
 async def test_a_voice_is_forwarded_to_a_recording_tool(node: MediaNode) -> None:
     """It follows the user: the stream goes on when the voice comes back on another transport."""
     tool = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

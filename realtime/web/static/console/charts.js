@@ -18,10 +18,13 @@ const CHARTS = [
   { title: "Memory (MB)", figure: "memory_mb" },
 ];
 
+const NARROW_PIXELS = 260;
+
 function options(nodes, width) {
+  const narrow = width < NARROW_PIXELS;
   const lines = nodes.map((node, index) => ({ label: node.node, stroke: STROKES[index % STROKES.length], width: 2, points: { show: false } }));
   const axis = { stroke: "#b9b2d6", grid: { stroke: "#3a316644" }, ticks: { stroke: "#3a3166" } };
-  return { width, height: 150, series: [{}, ...lines], axes: [axis, { ...axis, size: 60 }], legend: { show: false },
+  return { width, height: narrow ? 90 : 150, series: [{}, ...lines], axes: [{ ...axis, show: !narrow }, { ...axis, size: narrow ? 42 : 60 }], legend: { show: false },
     cursor: { show: true }, scales: { y: { range: (_chart, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 0) * 1.15)] } } };
 }
 
@@ -42,7 +45,7 @@ function LiveChart({ chart, data, version }) {
     }
   }, [version]);
   const value = data.latest(chart.figure, chart.rate);
-  return html`<figure class="chart"><figcaption><span>${chart.title}</span> <b data-figure=${chart.figure}>${value.toFixed(value < 10 ? 2 : 0)}</b></figcaption>
+  return html`<figure class="chart"><figcaption><span>${chart.title}</span> <b data-figure=${chart.figure}>${Number.isInteger(value) || value >= 10 ? Math.round(value) : value.toFixed(2)}</b></figcaption>
     <div ref=${box} aria-hidden="true"></div></figure>`;
 }
 

@@ -38,7 +38,7 @@ function notesOf(seat) {
 function Seat({ seat, onAct }) {
   const { user, mic } = seat;
   const mute = mic?.admin_muted ? "Unmute" : "Mute";
-  return html`<tr><td>${seat.index + 1}</td><td dir="auto">${user ? nameOf(user) : "–"}</td><td>${notesOf(seat)}</td>
+  return html`<tr><td>${seat.index + 1}</td><td class="user" dir="auto">${user ? nameOf(user) : "–"}</td><td>${notesOf(seat)}</td>
     <td>${user && html`<button aria-label=${`${mute} ${nameOf(user)}`} onClick=${() => onAct("mic:mute_user", { user_id: user.user_id, muted: !mic.admin_muted })}>${mute}</button>
       <button class="danger" aria-label=${`Kick ${nameOf(user)}`} onClick=${() => onAct("mod:kick", { user_id: user.user_id })}>Kick</button>`}</td></tr>`;
 }
@@ -49,7 +49,7 @@ function Seats({ seats, onAct }) {
 }
 
 function Timeline({ events }) {
-  return html`<ol class="timeline" aria-label="Events" reversed tabindex="0">${[...events].reverse().map(([name, body]) => html`<li key=${`${body.seq}-${body.at}`}>
+  return html`<ol class="timeline" aria-label="Events" tabindex="0">${[...events].reverse().map(([name, body]) => html`<li key=${`${body.seq}-${body.at}`}>
     <details><summary><time>${new Date(body.at).toLocaleTimeString()}</time> <b>${name}</b> <span class="quiet">#${body.seq} ${body.by ?? ""}</span></summary>
     <pre>${JSON.stringify(body, null, 1)}</pre></details></li>`)}</ol>`;
 }

@@ -7,15 +7,15 @@ const worst = (parts, name) => parts.reduce((most, part) => Math.max(most, part[
 
 // One direction of a transport in a few words; what nothing is sent through stays empty.
 function Direction({ parts, packets }) {
-  if (parts.length === 0) return html`<td class="quiet">–</td>`;
+  if (parts.length === 0) return html`<td class="flow quiet">–</td>`;
   const trip = worst(parts, "round_trip_ms");
   const notes = [`${packets} packets`, `${sum(parts, "lost")} lost`, `jitter ${worst(parts, "jitter_ms")} ms`, trip > 0 && `round trip ${trip} ms`];
-  return html`<td>${notes.filter(Boolean).join(", ")}</td>`;
+  return html`<td class="flow">${notes.filter(Boolean).join(", ")}</td>`;
 }
 
 function Transport({ transport, names }) {
   const { producers, consumers } = transport;
-  return html`<tr data-transport=${transport.user_id}><td dir="auto">${names.get(transport.user_id) ?? transport.user_id}</td>
+  return html`<tr data-transport=${transport.user_id}><td class="user" dir="auto">${names.get(transport.user_id) ?? transport.user_id}</td>
     <td>${transport.protocol ?? "…"} <span class="quiet">${transport.dtls_state}</span></td>
     <${Direction} parts=${producers} packets=${sum(producers, "packets")} />
     <${Direction} parts=${consumers} packets=${sum(consumers, "packets")} /></tr>`;

@@ -4,6 +4,7 @@ import { Operation, operationsOf } from "./operations.js";
 import { QUICK_STARTS } from "./quickstarts.js";
 import { Fields } from "./schema.js";
 
+const SECTIONS = { start: "Quick starts", rest: "REST", commands: "Commands", events: "Events", errors: "Error codes", permissions: "Permissions" };
 const SOURCES = { api: "/openapi.json", events: "/asyncapi.json", tables: "/docs/tables.json" };
 
 async function load() {
@@ -44,8 +45,7 @@ function Docs() {
   const [credential, setCredential] = useState("");
   useEffect(() => { load().then(setPages, (error) => setProblem(String(error))); }, []);
   if (!pages) return html`<main class="docs"><p role="status">${problem ?? "Loading…"}</p></main>`;
-  const links = ["start", "rest", "commands", "events", "errors", "permissions"];
-  return html`<main class="docs"><nav aria-label="Sections">${links.map((link) => html`<a key=${link} href=${`#${link}`}>${link}</a>`)}
+  return html`<main class="docs"><nav aria-label="Sections">${Object.entries(SECTIONS).map(([id, title]) => html`<a key=${id} href=${`#${id}`}>${title}</a>`)}
     <a href="/openapi.json">openapi.json</a><a href="/asyncapi.json">asyncapi.json</a><a href="/flylive.d.ts">TypeScript</a></nav>
     <article><h1>FlyLive Realtime</h1><${Starts} />
     <h2 id="rest">REST</h2><label class="credential">Bearer for the requests below<input type="password" autocomplete="off" value=${credential} onInput=${(event) => setCredential(event.target.value)} /></label>

@@ -1,6 +1,6 @@
 // The REST part: one block per operation, with a form that sends the real request.
 import { html, useState } from "../vendor/ui.js";
-import { Fields, example } from "./schema.js";
+import { Fields, example, resolve } from "./schema.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
@@ -41,13 +41,27 @@ function TryIt({ operation, api, credential }) {
     <button class="primary">Send</button>${result && html`<pre data-testid="result">${result}</pre>`}</form>`;
 }
 
+const succeeds = ([status]) => status < "4";
+
+// `names` in a text stand out.
+const withCode = (text) => text.split("`").map((part, index) => index % 2 ? html`<code>${part}</code>` : part);
+
+// What is inside the envelope; the envelope itself is the same for all.
+function Answer({ response, api }) {
+  const envelope = resolve(response.content?.["application/json"]?.schema, api);
+  const data = envelope.properties?.data;
+  return data ? html`<${Fields} schema=${data} root=${api} />` : null;
+}
+
 export function Operation({ operation, api, credential }) {
+  const responses = Object.entries(operation.responses ?? {});
   const schema = operation.requestBody?.content?.["application/json"]?.schema;
   return html`<details class="operation" id=${`${operation.method}-${operation.path}`}><summary><b class=${`method ${operation.method}`}>${operation.method.toUpperCase()}</b>
     <code>${operation.path}</code> <span class="quiet">${operation.summary ?? ""}</span></summary>
-    ${operation.description && html`<p>${operation.description}</p>`}
+    ${operation.description && html`<p>${withCode(operation.description)}</p>`}
     ${schema && html`<h4>Body</h4><${Fields} schema=${schema} root=${api} />`}
-    ${Object.entries(operation.responses ?? {}).map(([status, response]) => html`<section key=${status}><h4>${status} <span class="quiet">${response.description ?? ""}</span></h4>
-      ${response.content?.["application/json"] && html`<${Fields} schema=${response.content["application/json"].schema} root=${api} />`}</section>`)}
+    ${responses.filter(succeeds).map(([status, response]) => html`<section key=${status}><h4>${status} <span class="quiet">${response.description}</span></h4>
+      <${Answer} response=${response} api=${api} /></section>`)}
+    <h4>Refusals</h4><ul class="refusals">${responses.filter((one) => !succeeds(one)).map(([status, response]) => html`<li key=${status}>${status} <span class="quiet">${response.description}</span></li>`)}</ul>
     <h4>Try it</h4><${TryIt} operation=${operation} api=${api} credential=${credential} /></details>`;
 }

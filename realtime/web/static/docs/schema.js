@@ -25,16 +25,27 @@ function bounds(plain) {
   return notes.join(", ");
 }
 
-export function Fields({ schema, root, hide = [] }) {
+const DEPTH_MAX = 3;
+
+// The fields of an object and of the objects within, each by its path: rooms[].settings.name
+function rowsOf(schema, root, hide, path = "", depth = 0) {
   const plain = resolve(schema, root);
   const names = Object.keys(plain.properties ?? {}).filter((name) => !hide.includes(name));
-  if (names.length === 0) return html`<p class="quiet">${plain.type === "object" || !plain.type ? "No fields." : typeOf(plain, root)}</p>`;
-  return html`<table><thead><tr><th>Field</th><th>Type</th><th>Meaning</th></tr></thead><tbody>${names.map((name) => {
+  return names.flatMap((name) => {
     const field = resolve(plain.properties[name], root);
-    const needed = plain.required?.includes(name);
-    return html`<tr key=${name}><td><code>${name}</code>${needed ? "" : html`<span class="quiet"> ?</span>`}</td>
-      <td>${typeOf(field, root)}</td><td class="quiet">${[field.description, bounds(field)].filter(Boolean).join(" · ")}</td></tr>`;
-  })}</tbody></table>`;
+    const row = { path: path + name, needed: depth > 0 || plain.required?.includes(name), type: typeOf(field, root), meaning: [field.description, bounds(field)].filter(Boolean).join(" · ") };
+    const inner = resolve(field.items ?? (field.anyOf ?? [field]).find((choice) => resolve(choice, root).properties), root);
+    if (!inner.properties || depth === DEPTH_MAX) return [row];
+    return [row, ...rowsOf(inner, root, hide, `${path}${name}${field.items ? "[]" : ""}.`, depth + 1)];
+  });
+}
+
+export function Fields({ schema, root, hide = [] }) {
+  const plain = resolve(schema, root);
+  const rows = rowsOf(plain, root, hide);
+  if (rows.length === 0) return html`<p class="quiet">${plain.type === "object" || !plain.type ? "No fields." : typeOf(plain, root)}</p>`;
+  return html`<table><thead><tr><th>Field</th><th>Type</th><th>Meaning</th></tr></thead><tbody>${rows.map((row) => html`<tr key=${row.path}>
+    <td><code>${row.path}</code>${row.needed ? "" : html`<span class="quiet"> ?</span>`}</td><td>${row.type}</td><td class="quiet">${row.meaning}</td></tr>`)}</tbody></table>`;
 }
 
 // A body to start from: required fields with a value of the right type.
