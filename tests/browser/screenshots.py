@@ -36,7 +36,8 @@ class Photographer:
 async def fill(node: NodeProcess, pages: dict[str, Page]) -> None:
     """Seats, talk, and a gift that is being repeated."""
     for gift, price in GIFTS.items():
-        rest(node, "PUT", f"/v1/gifts/{gift}", {"name": gift.title(), "price": price, "is_active": True})
+        fields = {"name": gift.title(), "price": price, "is_active": True, "combo": True}
+        rest(node, "PUT", f"/v1/gifts/{gift}", {**fields, "combo_window_ms": 20_000})
     for page in pages.values():
         await page.click("[data-testid=take-seat]")
         await page.appear("[data-testid=mic][aria-pressed=true]")
@@ -55,7 +56,8 @@ async def rooms(browser: Browser, links: dict[str, str], bob: Page, take: Photog
         olga = await browser.open(f"olga-{tag}", links["olga"], language=language)
         await olga.appear(JOINED)
         await olga.appear(".message")
-        await bob.click("[data-testid=send-gift]")
+        for _time in range(3):
+            await bob.click("[data-testid=send-gift]")
         await olga.appear("[data-testid=combo]")
         await take.take(olga, f"room-{tag}")
         sheets = {
