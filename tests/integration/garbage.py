@@ -44,6 +44,7 @@ ROOM = "lounge"
 GROWTH_BYTES = 40 << 20
 GROWTH_FILES = 20
 GROWTH_TASKS = 50
+SILENT_SAMPLES = 4
 STOOD_STILL_SECONDS = 2.0  # all of us were stopped: leases ran out, and coming back is no fault
 
 
@@ -159,14 +160,20 @@ class Siege:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def watch(self, began: float, say: Callable[[str], None]) -> None:
-        deadline, last = began + self.seconds, time.monotonic()
+        deadline, last, silent = began + self.seconds, time.monotonic(), 0
         while time.monotonic() < deadline:
             await asyncio.sleep(min(SAMPLE_SECONDS, self.seconds / 20))
             now = time.monotonic()
             if now - last > SAMPLE_SECONDS + STOOD_STILL_SECONDS:
                 self.standstills += 1
             last = now
-            found = await asyncio.to_thread(self.sample)
+            try:
+                found = await asyncio.to_thread(self.sample)
+            except OSError:  # stopped while we asked; a node that stays silent is at fault
+                silent += 1
+                assert silent < SILENT_SAMPLES, "the node does not answer"
+                continue
+            silent = 0
             self.samples.append((now - began, found))
             say(f"{now - began:.0f} s: {found} sent {dict(self.field.counts)} said {len(self.answers_ms)}")
 
