@@ -6,7 +6,6 @@ passes everything on and notes the end of the connection.
 """
 
 import asyncio
-import binascii
 from base64 import b64decode
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -90,7 +89,7 @@ async def take_post(engine: "Engine", session: Session, request: web.Request) ->
         if len(body) > limit:
             raise BadPacket("payload too large")
         await _packets(engine, session, body.decode())
-    except (BadPacket, UnicodeDecodeError, binascii.Error) as error:
+    except (BadPacket, UnicodeDecodeError) as error:
         session.close(Reason.BAD_PACKET)
         raise Refused("Bad packet") from error
     except (TimeoutError, OSError) as error:
@@ -108,6 +107,13 @@ async def _packets(engine: "Engine", session: Session, payload: str) -> None:
         if session.closed:
             return
         if packet[:1] == "b":
-            engine.consumer.on_message(session, b64decode(packet[1:], validate=True))
+            engine.consumer.on_message(session, _binary(packet))
         else:
             engine.packet(session, packet)
+
+
+def _binary(packet: str) -> bytes:
+    try:
+        return b64decode(packet[1:], validate=True)
+    except ValueError as error:  # its characters, also beyond ASCII, or their number
+        raise BadPacket("bad base64") from error

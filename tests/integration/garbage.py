@@ -27,7 +27,8 @@ from typing import Any
 import msgspec
 import uvloop
 
-from loadtests.clients.streams import Connection, Lost, Refused
+from loadtests.clients.connection import Lost, Refused
+from loadtests.clients.streams import Connection
 from realtime.embedded.servers import EmbeddedServers
 from tests.integration.hostility import HOSTILE, Field, Visit
 from tests.integration.nodes import Cluster, cluster, token

@@ -116,7 +116,7 @@ async def test_post_waits_for_a_consumer_that_is_behind() -> None:
         assert poller.sink.messages == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("body", ["", "x", "4ok\x1ex", "b*", "bA", b"\xff\xfe", "0{}"])
+@pytest.mark.parametrize("body", ["", "x", "4ok\x1ex", "b*", "bA", "b\u00e9", b"\xff\xfe", "0{}"])
 async def test_bad_bodies_end_the_session(body: str | bytes) -> None:
     async with polling() as poller:
         session = await poller.open()
