@@ -16,7 +16,7 @@ Pure: the caller passes the time (any monotonic clock in milliseconds), or the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
@@ -66,16 +66,15 @@ class Bucket:
         return wait
 
 
-def take_all(buckets: Iterable[Bucket], cost: float, now_ms: float) -> float:
+def take_all(buckets: Sequence[Bucket], cost: float, now_ms: float) -> float:
     """Charge every bucket, or none; returns the longest wait (0: admitted)."""
-    asked = list(buckets)
     longest = 0.0
-    for bucket in asked:
+    for bucket in buckets:
         wait = bucket.wait_ms(cost, now_ms)
         if wait > longest:
             longest = wait
     if not longest:
-        for bucket in asked:
+        for bucket in buckets:
             bucket.tokens -= cost
     return longest
 

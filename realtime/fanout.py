@@ -13,7 +13,8 @@ Three things are not the same for everybody:
 * After a reset (new epoch, or a gap that cannot be mended) each member gets the state as it may see it.
 
 The last frames are kept, encoded, for those who come back: after a cut that drops thousands, their replay
-costs a write and no encoding.
+costs a write and no encoding. They are kept for as long as most take to come back and no longer: an event
+costs about 2 kB here, and a hundred quiet rooms would else hold what was said in them hours ago.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ from state.identity import Actor
 from state.room import Room, is_admin, role_of
 from state.wire import encode_event, encode_fields, passed_over
 
-RING_EVENTS = 256  # frames kept for replay per room; older ones are read back from the room's stream
+# Frames kept for replay per room; older ones are read back from the room's stream.
+RING_EVENTS = 256
+RING_MS = 30_000  # at least, and at most twice as long
 
 
 class Sent(NamedTuple):
@@ -104,6 +107,8 @@ class Channel:
         self._endings = endings
         self._tap = tap
         self._ring: deque[Sent] = deque(maxlen=RING_EVENTS)
+        self._aged_ms = 0
+        self._aged_seq = 0
         # who was put out by which event of the ring; None is everybody
         self._exclusions: deque[tuple[int, str | None]] = deque(maxlen=RING_EVENTS)
         self._exact: dict[Session, str] = {}
@@ -201,6 +206,7 @@ class Channel:
         self.view = view
         self._ring.clear()
         self._exclusions.clear()
+        self._aged_seq = 0
         self._wake()
         self._exact.clear()
         members = self.members()
@@ -307,6 +313,14 @@ class Channel:
         if not ring or ring[0].recorded.seq > seq + 1 or ring[0].recorded.epoch != epoch:
             return None
         return [sent for sent in ring if sent.recorded.seq > seq]
+
+    def age(self, now_ms: int) -> None:
+        """Let go of what was old already when this was last done; called every second or so."""
+        if self.view is None or now_ms - self._aged_ms < RING_MS:
+            return
+        while self._ring and self._ring[0].recorded.seq <= self._aged_seq:
+            self._ring.popleft()
+        self._aged_ms, self._aged_seq = now_ms, self.view.seq
 
     def shown(self, session: Session, events: Iterable[Sent]) -> list[Frames]:
         """The frames of past events as this session may see them now."""

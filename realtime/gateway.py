@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -174,21 +175,23 @@ class Gateway:
     async def _carry_out_and_answer(
         self, session: Session, name: str, command: Command, ack_id: int | None
     ) -> None:
+        started = time.perf_counter()
         try:
-            with figures.timed(name):
-                if isinstance(command, RoomJoin):
-                    await self._membership.join(session, command, ack_id)
-                    return
-                if isinstance(command, RoomSync):
-                    await self._membership.sync(session, command, ack_id)
-                    return
-                answer = await self._answer(session, name, command)
+            if isinstance(command, RoomJoin):
+                await self._membership.join(session, command, ack_id)
+                return
+            if isinstance(command, RoomSync):
+                await self._membership.sync(session, command, ack_id)
+                return
+            answer = await self._answer(session, name, command)
         except Unavailable as failure:
             self._complain(name, failure)
             answer = unavailable()
         except Exception:
             logger.exception("%s failed", name)
             answer = INTERNAL
+        finally:
+            figures.took(name, started)
         reply = refused(answer) if isinstance(answer, Rejection) else accepted(answer.data)
         self.answer(session, ack_id, reply)
 
@@ -318,4 +321,5 @@ class Gateway:
             self.parts.background.spawn(self.letters.unfollow(user))
         for channel in self.channels.all():
             channel.tell_stats(now_ms)
+            channel.age(now_ms)
         await self.channels.close_idle(now_ms)

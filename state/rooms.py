@@ -163,7 +163,7 @@ class Rooms:
         if mailbox.pump is None or mailbox.pump.done():
             mailbox.pump = asyncio.get_running_loop().create_task(self._pump(room_id, mailbox))
         # A caller that gives up must not take the answer away from its twin.
-        return await asyncio.shield(answer)
+        return await (answer if command_id is None else asyncio.shield(answer))
 
     async def _facts(self, room_id: str, mailbox: Mailbox, command: c.AnyCommand) -> Facts:
         if isinstance(command, c.RoomUpdate):

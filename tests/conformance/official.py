@@ -15,6 +15,8 @@ from tests.conformance.process import ROOT, server_process
 from tests.tools import node
 
 PORT = 3000
+PING_INTERVAL_SECONDS = 0.3
+PING_TIMEOUT_SECONDS = 0.2
 SUITES = {"docs/engine.io-protocol/v4-test-suite": 25, "docs/socket.io-protocol/v5-test-suite": 32}
 CACHE = ROOT / ".cache" / "official-suites"
 ENVIRONMENT = "FLYLIVE_OFFICIAL_SUITES"
@@ -43,7 +45,12 @@ def find(given: str | None) -> Path | None:
 
 
 def run(checkout: Path, *, front: bool = True) -> list[Result]:
-    with server_process(PORT, front=front):
+    with server_process(
+        PORT,
+        front=front,
+        ping_interval_seconds=PING_INTERVAL_SECONDS,
+        ping_timeout_seconds=PING_TIMEOUT_SECONDS,
+    ):
         return [_run_suite(checkout, suite, expected) for suite, expected in SUITES.items()]
 
 

@@ -19,21 +19,23 @@ from realtime.engine.limits import Limits
 from realtime.engine.server import Engine
 from realtime.socketio.server import Server
 
-LIMITS = Limits(
-    ping_interval_seconds=0.3,
-    ping_timeout_seconds=0.2,
-    connect_timeout_seconds=1.0,
-    message_bytes=1_000_000,
-    attachments=10,
-    connections_per_address=0,
-)
+
+def limits(ping_interval_seconds: float, ping_timeout_seconds: float) -> Limits:
+    return Limits(
+        ping_interval_seconds=ping_interval_seconds,
+        ping_timeout_seconds=ping_timeout_seconds,
+        connect_timeout_seconds=2 * (ping_interval_seconds + ping_timeout_seconds),
+        message_bytes=1_000_000,
+        attachments=10,
+        connections_per_address=0,
+    )
 
 
-def build() -> tuple[web.Application, Server, Engine]:
+def build(limits: Limits) -> tuple[web.Application, Server, Engine]:
     app = web.Application()
-    engine = Engine(limits=LIMITS, cors_allowed_origins="*")
+    engine = Engine(limits=limits, cors_allowed_origins="*")
     engine.attach(app)
-    server = Server(limits=LIMITS, origins="*")
+    server = Server(limits=limits, origins="*")
     server.attach(app)
 
     async def echo(sid: str, data: str | bytes) -> None:
@@ -70,9 +72,9 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def running(port: int = 0, *, front: bool = True) -> AsyncIterator[int]:
+async def running(limits: Limits, port: int = 0, *, front: bool = True) -> AsyncIterator[int]:
     """Serves on both loopback addresses, as `localhost` may be either; yields the port."""
-    app, server, engine = build()
+    app, server, engine = build(limits)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     first = bound("127.0.0.1", port)
@@ -88,8 +90,8 @@ async def running(port: int = 0, *, front: bool = True) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def serve(port: int, front: bool) -> None:
-    async with running(port, front=front) as bound:
+async def serve(limits: Limits, port: int, front: bool) -> None:
+    async with running(limits, port, front=front) as bound:
         print(f"listening on http://localhost:{bound}", flush=True)
         await asyncio.Event().wait()
 
@@ -98,12 +100,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--no-front", action="store_true", help="upgrades go through aiohttp")
+    parser.add_argument("--ping-interval", type=float, default=0.3, metavar="SECONDS")
+    parser.add_argument("--ping-timeout", type=float, default=0.2, metavar="SECONDS")
     arguments = parser.parse_args()
+    chosen = limits(arguments.ping_interval, arguments.ping_timeout)
     logging.basicConfig(level=logging.WARNING)
     import uvloop
 
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(serve(arguments.port, not arguments.no_front))
+        uvloop.run(serve(chosen, arguments.port, not arguments.no_front))
 
 
 if __name__ == "__main__":
