@@ -36,10 +36,12 @@ from loadtests.traffic.steps import User
 from loadtests.traffic.watching import LOAD_CPU, OwnUsage, ServerUsage, own_warnings, server_usages, watch
 from loadtests.traffic.world import equip, make_rooms, people, settle_money
 
-MESSAGE, FAILURE = "flylive_measures", "flylive_failure"
+MESSAGE = "flylive_part"
 LOOK_SECONDS = 1.0
 # A worker that has been silent for so long, after locust already misses it, is given up.
 SILENT_SECONDS = 5.0
+SHOWN_FAILURES = 3
+LOG = logging.getLogger("flylive")
 
 
 class ToldMeasures(Measures):
@@ -72,6 +74,7 @@ class Part:
         self.environment = environment
         self.measures: Measures = ToldMeasures()
         self.heard_from: set[str] = set()
+        self.failures: list[str] = []
         self.started_at = time.time()
         self.users: list[User] = []
         self.playing = self.equipped = self.expected = 0
@@ -122,7 +125,8 @@ class Part:
                 if worker in self.heard_from or (client is not None and client.state != STATE_MISSING):
                     seen[worker] = now
                 elif now - seen.get(worker, 0.0) > SILENT_SECONDS:
-                    self.conclude(f"worker {worker} died before it had sent what it observed")
+                    self.fail(f"worker {worker} died before it had sent what it observed")
+                    self.heard(worker)
             gevent.sleep(LOOK_SECONDS)
 
     def equipped_one(self) -> None:
@@ -141,38 +145,41 @@ class Part:
         self.stage.over = True
         runner = self.environment.runner
         if isinstance(runner, WorkerRunner):
-            runner.send_message(MESSAGE, self.measures.pack())
+            runner.send_message(MESSAGE, {"measures": self.measures.pack(), "failures": self.failures})
         else:
-            self.conclude()
-
-    def receive(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002 - locust's names
-        """A worker's observations."""
-        self.measures.merge(msg.data)
-        self.heard_from.add(msg.node_id)
-        if len(self.heard_from) == self.options.expect_workers:
             self.conclude()
 
     def fail(self, failure: str) -> None:
-        """This process cannot play its part."""
-        runner = self.environment.runner
-        if isinstance(runner, WorkerRunner):
-            runner.send_message(FAILURE, {"failure": failure})
-        else:
-            self.conclude(failure)
+        """The run has failed, whatever else it shows."""
+        LOG.error("%s", failure)
+        self.failures.append(failure)
 
-    def receive_failure(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002 - locust's names
-        self.conclude(f"worker {msg.node_id}: {msg.data['failure']}")
+    def give_up(self, failure: str) -> None:
+        """It could not even be prepared: nobody here plays."""
+        self.fail(failure)
+        self.stage.over = True
+        self.open.set()
 
-    def conclude(self, failure: str | None = None) -> None:
-        if self.concluded:
-            return
+    def receive(self, environment: Any, msg: Any, **_: Any) -> None:  # noqa: ARG002 - locust's names
+        """A worker's observations."""
+        self.measures.merge(msg.data["measures"])
+        self.failures += msg.data["failures"]
+        self.heard(msg.node_id)
+
+    def heard(self, worker: str) -> None:
+        self.heard_from.add(worker)
+        if len(self.heard_from) == self.options.expect_workers and not self.concluded:
+            self.conclude()
+
+    def conclude(self) -> None:
         scenario, measures = self.scenario, self.measures
         self.concluded = self.stage.over = True
         verdicts, seconds = judge(scenario, measures), time.time() - self.started_at
         warnings = own_warnings(measures)
+        failure = "; ".join(self.failures[:SHOWN_FAILURES]) or None
         result = Result(scenario, measures, verdicts, self.started_at, seconds, warnings, failure)
         report = document(result)
-        logging.getLogger("flylive").info("\n%s", final(report))
+        LOG.info("\n%s", final(report))
         if self.options.reports:
             write(report, Path(self.options.reports))
         self.environment.process_exit_code = result.exit_code
@@ -196,7 +203,7 @@ class RoomUser(LocustUser):
             try:
                 finish(equip(scenario, rest, user))
             except (CallFailed, *UNREACHABLE) as problem:
-                part.fail(f"could not prepare {user.user_id}: {problem}")
+                part.give_up(f"could not prepare {user.user_id}: {problem}")
                 return
             part.equipped_one()
             sampled = user.number % scenario.latency_sample == 0
@@ -231,7 +238,6 @@ def prepare(environment: Any, runner: Any, **_: Any) -> None:
     options.spawn_rate = float(part.scenario.user_count)
     if isinstance(runner, MasterRunner):
         runner.register_message(MESSAGE, part.receive)
-        runner.register_message(FAILURE, part.receive_failure)
     try:
         finish(make_rooms(part.scenario, part.rest(), options.run_id))
     except (CallFailed, *UNREACHABLE) as problem:
@@ -245,4 +251,4 @@ def begin(environment: Any, **_: Any) -> None:
 
 @events.spawning_complete.add_listener
 def all_there(user_count: int, **_: Any) -> None:
-    logging.getLogger("flylive").info("%d users are ready", user_count)
+    LOG.info("%d users are ready", user_count)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from loadtests.clients.rest import Rest
 from loadtests.exits import BROKEN, DONE, FAILED
 from loadtests.traffic.command import reserved_port
 from tests.loadtests.double import SERVICE_KEY, Faults, double
@@ -47,26 +48,55 @@ seconds = 1.5
 COMMAND = "import sys; from loadtests.cli import scenario; sys.exit(scenario(sys.argv[1:]))"
 
 
+class Server(contextlib.AsyncExitStack):
+    """The double of a run; closed, it is gone."""
+
+    url = ""
+
+
 @contextlib.asynccontextmanager
-async def on_locust(directory: Path, faults: Faults) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A run of the scenario on two workers against a server of its own."""
+async def on_locust(
+    directory: Path, faults: Faults
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Server]]:
+    """A run of the scenario on two workers, and its server."""
+    directory.mkdir(exist_ok=True)  # noqa: ASYNC240 - a moment
     path = directory / "mixed.toml"
     path.write_text(SCENARIO)
-    async with double(faults) as url:
+    async with Server() as server:
+        server.url = await server.enter_async_context(double(faults))
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", COMMAND, str(path), "--url", url),
+            *(sys.executable, "-c", COMMAND, str(path), "--url", server.url),
             *("--workers", "2", "--reports", str(directory), "--threshold", "chat:send.p50_ms<=800"),
-            *("--metrics", url),
+            *("--metrics", server.url),
             env={**os.environ, "FLYLIVE_SERVICE_KEY": SERVICE_KEY},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            yield process
+            yield process, server
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def said(process: asyncio.subprocess.Process, text: bytes) -> None:
+    assert process.stdout is not None
+    line = b""
+    async with asyncio.timeout(60):
+        while text not in line:
+            line = await process.stdout.readline()
+            assert line or process.returncode is None, f"never said {text!r}"
+
+
+async def crowded(url: str, people: int) -> None:
+    """Until so many have come to the server's one room."""
+    async with asyncio.timeout(60), Rest(url, SERVICE_KEY) as rest:
+        online = 0
+        while online < people:
+            for room in (await rest.required("GET", "/v1/rooms"))["rooms"]:
+                online = (await rest.snapshot(room["room_id"]))["online"]
+            await asyncio.sleep(0.1)
 
 
 async def ended(
@@ -81,7 +111,7 @@ async def ended(
 
 async def test_runs_at_the_same_time_make_a_report_and_an_exit_code_each(tmp_path: Path) -> None:
     async def one(name: str, slow_seconds: float, code: int) -> None:
-        async with on_locust(tmp_path / name, Faults(slow_seconds=slow_seconds)) as process:
+        async with on_locust(tmp_path / name, Faults(slow_seconds=slow_seconds)) as (process, _):
             exit_code, report, output = await ended(process, tmp_path / name)
         assert exit_code == code, output
         rows = {row["name"]: row for row in report["rows"]}
@@ -91,24 +121,30 @@ async def test_runs_at_the_same_time_make_a_report_and_an_exit_code_each(tmp_pat
         assert {"chat:send.p50_ms", "room:join.count"} <= {one["measure"] for one in report["thresholds"]}
         assert {"server memory MiB 0", "server memory MiB 1"} <= report["gauges"].keys()
 
-    for name in ("quick", "slow"):
-        (tmp_path / name).mkdir()
     await asyncio.gather(one("quick", 0.0, DONE), one("slow", 1.0, BROKEN))
 
 
-async def test_a_worker_that_dies_fails_the_run_and_says_so(tmp_path: Path) -> None:
-    async with on_locust(tmp_path, Faults()) as process:
-        assert process.stdout is not None
-        said = b""
-        async with asyncio.timeout(60):
-            while b"Sending spawn jobs" not in said:
-                said += await process.stdout.readline()
-        (coordinator,) = children(process.pid)
-        os.kill(children(coordinator)[0], signal.SIGKILL)
-        exit_code, report, output = await ended(process, tmp_path)
-    assert exit_code == FAILED, output
-    assert "died before it had sent" in report["failure"]
-    assert "died before it had sent" in output
+async def test_a_worker_or_a_server_that_dies_fails_the_run_and_says_so(tmp_path: Path) -> None:
+    async def dead_worker(directory: Path) -> None:
+        async with on_locust(directory, Faults()) as (process, _):
+            await said(process, b"Sending spawn jobs")
+            (coordinator,) = children(process.pid)
+            os.kill(children(coordinator)[0], signal.SIGKILL)
+            exit_code, report, output = await ended(process, directory)
+        assert exit_code == FAILED, output
+        assert "died before it had sent" in report["failure"]
+        assert "died before it had sent" in output
+
+    async def dead_server(directory: Path) -> None:
+        async with on_locust(directory, Faults()) as (process, server):
+            await crowded(server.url, 8)
+            await server.aclose()
+            exit_code, report, output = await ended(process, directory)
+        assert exit_code == FAILED, output
+        assert report["errors"]
+        assert report["failure"], output
+
+    await asyncio.gather(dead_worker(tmp_path / "worker"), dead_server(tmp_path / "server"))
 
 
 def children(pid: int) -> list[int]:
