@@ -108,6 +108,11 @@ class Placement:
             return workers[placed]
         raise Unavailable("the room's media worker is not known yet")
 
+    async def holder_of(self, room_id: str) -> Announcement | None:
+        """The living worker of a room, if it has one: a look places nothing."""
+        holder = _text(await self._server.execute("GET", self._keys.media_room(room_id)))
+        return (await self._registry.workers(fresh=True)).get(holder) if holder else None
+
     async def keep(self, room_id: str) -> None:
         """Called by the worker for each of its rooms."""
         await self._server.execute("PEXPIRE", self._keys.media_room(room_id), ROOM_LIFETIME_MS)

@@ -17,6 +17,7 @@ import structlog
 from sfu.messages import ANSWER, CALL, CLOSED, TELL, Answered, Call, Closed, Tell
 from sfu.placement import Announcement, Placement, Registry
 from state.commands import Command
+from state.media_commands import RtcStats
 from state.ports import Answer, Caller, Done
 from state.rejections import Code, Rejection, Unavailable
 from state.signals import Signals
@@ -55,6 +56,8 @@ class RtcService:
 
     # --- commands ----------------------------------------------------------------------------------------
     async def perform(self, caller: Caller, command: Command) -> Answer:
+        if isinstance(command, RtcStats) and await self._placement.holder_of(caller.room_id) is None:
+            return Done({"transports": [], "total": 0})
         worker = await self._placement.worker_of(caller.room_id)
         answered = await self._call(worker.worker, caller, command)
         if answered.data is not None:

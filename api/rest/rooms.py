@@ -111,9 +111,12 @@ class RoomHandlers:
 
     async def transports(self, call: Call) -> Reply | Rejection:
         """GET /v1/rooms/{room_id}/transports"""
+        room_id = call.path["room_id"]
+        if await self._rooms.load(room_id) is None:
+            return _no_room()
         if self._media is None:
             return Reply(Transports([], 0))
-        answer = await self._media.perform(Caller("service", SYSTEM, call.path["room_id"]), RtcStats())
+        answer = await self._media.perform(Caller("service", SYSTEM, room_id), RtcStats())
         return answer if isinstance(answer, Rejection) else Reply(answer.data)
 
     async def perform(self, call: Call) -> Reply | Rejection:

@@ -65,9 +65,12 @@ async def shown(console: Page) -> dict[str, float]:
 
 
 async def look(node: NodeProcess, console: Page, users: int, seconds: float) -> Sight:
-    """From the moment all users are connected."""
+    """From the moment all users are connected, with the busiest room looked into."""
     await asyncio.to_thread(wait_until, lambda: counted(node)["connections"] == users, "all connected")
     await console.until(f"document.querySelector('[data-figure=connections]').textContent === '{users}'", 30)
+    busiest = "tbody tr:has([data-room-online]) button >> nth=0"
+    await console.click(busiest)
+    await console.appear(".inspector .timeline li")
     connections = (int((await shown(console))["connections"]), int(counted(node)["connections"]))
     await console.watch_frames()
     begun, before, looks = time.monotonic(), counted(node), []
@@ -99,7 +102,6 @@ async def watch(data: Path, users_factor: float = 1.0, time_factor: float = 1.0)
         try:
             async with opened_browser() as browser:
                 console = await browser.open("console", link, width=1280, height=800)
-                await console.click("tbody tr:has([data-room-online]) button >> nth=0")
                 users = round(USERS * users_factor)
                 sight = await look(node, console, users, HOLD_SECONDS * time_factor * 0.7)
             assert await load.wait() == 0

@@ -177,10 +177,16 @@ async def test_a_killed_worker_costs_less_than_five_seconds(redis_url: str) -> N
 
 
 async def test_an_operator_sees_all_transports_speakers_first(node: MediaNode) -> None:
+    operator = Caller("service", SYSTEM, "room")
+    nobody = await node.ask(operator, RtcStats())
+    assert isinstance(nobody, Done)
+    assert nobody.data == {"transports": [], "total": 0}
+    assert await node.placement.holder_of("room") is None
+    await node.seat("ada")
     bob = await node.join("bob", mic=False)
-    await node.join("ada")
-    await bob.hears(1)
-    told = await node.ask(Caller("service", SYSTEM, "room"), RtcStats())
+    await node.join("ada", slots=0)
+    await bob.hears()
+    told = await node.ask(operator, RtcStats())
     assert isinstance(told, Done)
     assert [transport["user_id"] for transport in told.data["transports"]] == ["ada", "bob"]
     assert told.data["total"] == 2
