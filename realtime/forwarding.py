@@ -4,6 +4,10 @@ A long-polling session lives in the memory of one node, and a load balancer with
 its requests over all of them. The session id begins with the name of its node; nodes publish where they
 can be reached in Redis, under a lease; the node that was hit passes the request on and returns the answer.
 
+An upgrade to WebSocket is not passed on: the node that was hit answers 400 before anything has begun, which
+clients take as "not now" and go on polling. To carry the socket through a second node would cost both of them
+every frame; who has many such clients lets them begin with WebSocket, which needs no session to find.
+
 The internal hop is authenticated: a header carries the client's address, the time and an HMAC over both
 and the session id, with a secret that the nodes share through Redis. So nobody outside can claim to be a
 node, a request is passed on once at most, and a copied header is worth nothing after seconds.

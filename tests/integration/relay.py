@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 CHUNK_BYTES = 65_536
@@ -103,3 +105,15 @@ class Relay:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+
+
+class Balancer(Relay):
+    """Sends each connection to the next node in turn, whatever it carries: no session sticks to its node."""
+
+    def __init__(self, targets: Sequence[str]) -> None:
+        super().__init__(targets[0])
+        self._turn = itertools.cycle(targets)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        self.target = next(self._turn)
+        return await super()._connect()

@@ -237,11 +237,12 @@ async def test_any_order_of_events(seed: int) -> None:
 
 
 async def test_fan_out_to_thousands_never_holds_the_loop() -> None:
-    """The budget is kept even when each write takes as long as a system call."""
+    """The budget is kept even when each write takes as long as a system call. What counts is CPU time: the
+    loop is not to blame when the machine gives the core to somebody else."""
     application = Recorder()
     server = make_server(application)
     group = server.group()
-    clients = [await connected(server) for _ in range(1500)]
+    clients = [await connected(server) for _ in range(5000)]
     for connection, client in zip(application.connections, clients, strict=True):
         group.add(connection)
         write = client.transport.write
@@ -250,12 +251,12 @@ async def test_fan_out_to_thousands_never_holds_the_loop() -> None:
     group.send(event(1))
     longest, turns = 0.0, 0
     while group.busy:
-        started = time.perf_counter()
+        started = time.thread_time()
         await asyncio.sleep(0)
-        longest, turns = max(longest, time.perf_counter() - started), turns + 1
+        longest, turns = max(longest, time.thread_time() - started), turns + 1
     assert all(numbers(client) == [1] for client in clients)
     assert turns > 3
-    assert longest < 0.05  # the budget is 2 ms; the rest is for a machine that others use too
+    assert longest < 0.005
 
 
 def _slowed(write):  # type: ignore[no-untyped-def]
