@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import structlog
 
 from sfu.dtls import Certificate, Dtls, Link, Pacer, parse_parameters
 from sfu.engine import Address, Engine, Handle, Suite
 from sfu.ice import Change, IceSession
 from sfu.ortc import RtpParameters
-
-log = structlog.get_logger("sfu.connection")
+from state.ports import Caller
 
 
 @dataclass(slots=True)
@@ -54,9 +52,12 @@ class ClientTransport:
         certificate: Certificate,
         pacer: Pacer,
         send: Callable[[bytes, Address], None],
+        caller: Caller,
+        on_ended: Ended,
     ) -> None:
-        self.id = ""
-        self.user_id = self.room_id = self.connection_id = ""
+        self.id = secrets.token_hex(16)
+        self.user_id, self.room_id = caller.user.user_id, caller.room_id
+        self.connection_id, self.on_ended = caller.connection_id, on_ended
         self.engine, self.ice, self.certificate = engine, ice, certificate
         self.handle = engine.add_transport()
         self._send = send
@@ -68,7 +69,6 @@ class ClientTransport:
         self.closed = False
         self.abandoned_at: float | None = None
         """When the connection that owned it went away."""
-        self.on_ended: Callable[[ClientTransport, str], None] = _nobody
         self._mids = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -132,5 +132,5 @@ class ClientTransport:
         self.engine.remove_transport(self.handle)
 
 
-def _nobody(transport: ClientTransport, reason: str) -> None:
-    log.debug("ended before it was given to anybody", transport=transport.id, reason=reason)
+Ended = Callable[[ClientTransport, str], None]
+"""Told with the reason, once the client, or the way to it, is gone."""

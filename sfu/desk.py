@@ -127,11 +127,7 @@ class Desk:
             if oldest is None:
                 raise Refused(Code.RATE_LIMITED, "too many transports")
             self.end(oldest, "replaced")
-        transport = self._switchboard.open_transport()
-        transport.id = secrets.token_hex(16)
-        transport.user_id, transport.room_id = session.user_id, session.room_id
-        transport.connection_id = caller.connection_id
-        transport.on_ended = self.end
+        transport = self._switchboard.open_transport(caller, self.end)
         session.transports[transport.id] = transport
         return transport
 
@@ -318,8 +314,7 @@ class Desk:
             stage.remove_slot(consumer)
         self._engine.remove_consumer(consumer.handle)
 
-    # --- one offer, one answer
-    # -------------------------------------------------------------------------------
+    # --- one offer, one answer --------------------------------------------------------------------------
     async def _offer(self, turn: Turn, command: commands.RtcOffer) -> dict[str, Any]:
         """The first offer makes the transport; a later one adds sections, or restarts ICE with a new
         ufrag."""
@@ -390,8 +385,7 @@ class Desk:
         consumer = peer.slots[mid]
         return sdp.Part(use, consumer.ssrc, consumer.cname)
 
-    # --- figures, and ends
-    # -----------------------------------------------------------------------------------
+    # --- figures, and ends ------------------------------------------------------------------------------
     async def _stats(self, turn: Turn, _command: Any) -> dict[str, Any]:
         """One's own transports; to an operator those of the room, speakers first."""
         sessions = self._sessions_of(turn.session.room_id) if turn.caller.user.system else [turn.session]

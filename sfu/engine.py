@@ -237,20 +237,20 @@ class Engine(Protocol):
     def fileno(self) -> int:
         """Readable when `drain` has something to do (the socket itself, or an eventfd)."""
 
-    def drain(self, now: float) -> list[Control]:
+    def drain(self, now: float, /) -> list[Control]:
         """Control datagrams that arrived: STUN from anywhere (20 bytes, magic cookie), DTLS from valid ones.
 
         With an address whose host is "" it is the other way round: a datagram that has to leave by the stream
         connection of that number. The Python engine also carries its media inside this call.
         """
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, /) -> None:
         """Called about every 20 ms: reports that are due, and whatever else waits for time to pass."""
 
     def send(self, data: bytes, address: Address) -> None:
         """A control datagram of the worker (STUN answer, DTLS flight) to a UDP address. Never raises."""
 
-    def inject(self, data: bytes, address: Address, now: float) -> None:
+    def inject(self, data: bytes, address: Address, now: float, /) -> None:
         """An RTP or RTCP packet that came by a stream connection (host "")."""
 
     # --- transports ----------------------------------------------------------------------------------------

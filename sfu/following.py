@@ -16,7 +16,6 @@ import structlog
 from sfu.connections import ClientTransport, MediaProducer
 from sfu.engine import Engine, Handle
 from sfu.messages import TELL, Tell
-from sfu.sessions import Rooms
 from sfu.stage import Stage
 from state.events import MemberBatch, MemberLeft, ModUserBanned, ModUserKicked, Recorded, RoomClosed
 from state.following import Followers, RoomView
@@ -31,6 +30,8 @@ OUTBOX = 20_000
 """Messages to clients that wait for Redis; what comes on top is dropped: all are of the lossy kind."""
 IDLE_SECONDS = 30.0
 LEFT = "left"
+Out = Callable[[str, str | None], None]
+"""(room, user): a user, or everybody (None), has to leave."""
 
 
 @dataclass(slots=True)
@@ -38,8 +39,9 @@ class Followed:
     """One room, as the followers' listener."""
 
     stage: Stage
-    view: RoomView
-    owner: FollowedRooms
+    on_out: Out
+    view: RoomView | None = None
+    """None until the first is there."""
     idle_since: float | None = None
 
     def on_events(self, view: RoomView, events: list[Recorded]) -> None:
@@ -48,19 +50,19 @@ class Followed:
         for recorded in events:
             event = recorded.event
             if isinstance(event, (ModUserKicked, ModUserBanned)):
-                self.owner.on_out(self.stage.room_id, event.user_id)
+                self.on_out(self.stage.room_id, event.user_id)
             elif isinstance(event, MemberLeft):
                 self._gone(event.user_id, event.reason)
             elif isinstance(event, MemberBatch):
                 for departure in event.left:
                     self._gone(departure.user_id, departure.reason)
             elif isinstance(event, RoomClosed):
-                self.owner.on_out(self.stage.room_id, None)
+                self.on_out(self.stage.room_id, None)
 
     def _gone(self, user_id: str, reason: str) -> None:
         """Who left on purpose hears no more; who was only cut off comes back to its transports."""
         if reason == LEFT:
-            self.owner.on_out(self.stage.room_id, user_id)
+            self.on_out(self.stage.room_id, user_id)
 
     def on_reset(self, view: RoomView) -> None:
         self.on_events(view, [])
@@ -69,19 +71,19 @@ class Followed:
         """Levels come from here."""
 
 
-class FollowedRooms(Rooms):
-    """All rooms of a worker."""
+class FollowedRooms:
+    """All rooms of a worker: the desk's `Rooms`."""
 
-    def __init__(self, engine: Engine, followers: Followers, signals: Signals, lossy: LossyLane) -> None:
-        self._engine, self._followers = engine, followers
+    def __init__(
+        self, engine: Engine, followers: Followers, signals: Signals, lossy: LossyLane, on_out: Out
+    ) -> None:
+        self._engine, self._followers, self._on_out = engine, followers, on_out
         self._signals, self._lossy = signals, lossy
         self._rooms: dict[str, Followed] = {}
         self._stage_of: dict[Handle, Stage] = {}
         self._opening: dict[str, asyncio.Lock] = {}
         self._outbox: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(OUTBOX)
         self._task: asyncio.Task[None] | None = None
-        self.on_out: Callable[[str, str | None], None] = lambda room_id, user_id: None  # noqa: ARG005
-        """A user, or everybody (None), has to leave a room. Set by the worker."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._posting())
@@ -100,16 +102,14 @@ class FollowedRooms(Rooms):
             if (followed := self._rooms.get(room_id)) is not None:
                 return followed.stage
             stage = Stage(room_id, self._engine, self._slots_changed, self._levels_heard)
-            early = Followed(stage, None, self)  # type: ignore[arg-type]
-            view = await self._followers.watch(room_id, early)
+            followed = Followed(stage, self._on_out)
+            view = await self._followers.watch(room_id, followed)
+            self._opening.pop(room_id, None)
             if view is None or view.room.closed_reason is not None:
-                self._opening.pop(room_id, None)
                 return None
-            early.view = view
-            stage.set_speakers(publishers(view.room))
-            self._rooms[room_id] = early
-        self._opening.pop(room_id, None)
-        return stage
+            followed.on_reset(view)
+            self._rooms[room_id] = followed
+            return stage
 
     def stage(self, room_id: str) -> Stage | None:
         followed = self._rooms.get(room_id)
@@ -121,7 +121,8 @@ class FollowedRooms(Rooms):
 
     def is_seated(self, room_id: str, user_id: str) -> bool:
         followed = self._rooms.get(room_id)
-        return followed is not None and seat_of(followed.view.room, user_id) is not None
+        view = followed.view if followed is not None else None
+        return view is not None and seat_of(view.room, user_id) is not None
 
     def told_producer(self, producer: MediaProducer, room_id: str, added: bool) -> None:
         name = "rtc:producer_added" if added else "rtc:producer_removed"
@@ -158,7 +159,7 @@ class FollowedRooms(Rooms):
                 await send()
             except Unavailable as error:
                 log.debug("a message was dropped", reason=str(error))
-            except Exception:
+            except Exception:  # a faulty message must not hold up the others
                 log.exception("a message could not be sent")
 
     # --- time --------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sfu.connections import ClientTransport, MediaConsumer, MediaProducer
 from sfu.stage import Stage
@@ -49,22 +50,19 @@ class Turn:
     caller: Caller
 
 
-class Rooms:
-    """How the desk knows rooms: implemented by the worker over the rooms' streams."""
+class Rooms(Protocol):
+    """How the desk knows rooms: `sfu.following` has them from the rooms' streams."""
 
     async def open(self, room_id: str) -> Stage | None:
         """The room's stage, followed; None when there is no such room."""
-        raise NotImplementedError
 
     def stage(self, room_id: str) -> Stage | None:
         """Of an open room."""
-        raise NotImplementedError
 
-    def is_seated(self, room_id: str, user_id: str) -> bool:
-        raise NotImplementedError
+    def is_seated(self, room_id: str, user_id: str) -> bool: ...
 
     def told_producer(self, producer: MediaProducer, room_id: str, added: bool) -> None:
-        raise NotImplementedError
+        """A voice came, or went; everybody in the room is told."""
 
 
 def new_ssrc() -> int:

@@ -21,6 +21,7 @@ from state.media_commands import RtcStats
 from state.ports import Answer, Caller, Done
 from state.rejections import Code, Rejection, Unavailable
 from state.signals import Signals
+from state.supervision import repeat
 
 log = structlog.get_logger("sfu.signalling")
 WATCH_SECONDS = 0.4
@@ -42,13 +43,14 @@ class RtcService:
         """By connection: who, and by which worker."""
         self._watch: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
-        self.on_workers: Callable[[Mapping[str, Announcement]], None] = lambda workers: None  # noqa: ARG005
+        self.watchers: list[Callable[[Mapping[str, Announcement]], None]] = []
         """Told of the living workers at every look."""
+        self._missing: set[str] = set()
         signals.handle(ANSWER, self._on_answer)
         signals.handle(TELL, self._on_tell)
 
     async def start(self) -> None:
-        self._watch = asyncio.create_task(self._watching())
+        self._watch = repeat(WATCH_SECONDS, self._look_at_workers)
 
     async def stop(self) -> None:
         if self._watch is not None:
@@ -118,25 +120,15 @@ class RtcService:
         task.add_done_callback(self._sending.discard)
 
     # --- dead workers ------------------------------------------------------------------------------------
-    async def _watching(self) -> None:
+    async def _look_at_workers(self) -> None:
         """A worker that is missing twice is dead: one missed announcement is a slow moment."""
-        missing: set[str] = set()
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            try:
-                living = await self._registry.workers(fresh=True)
-            except Unavailable:
-                # Without Redis nobody can be told dead, and audio goes on.
-                missing.clear()
-                continue
-            except Exception:
-                log.exception("watching the media workers failed")
-                continue
-            self.on_workers(living)
-            absent = {worker for _, worker in self._served.values() if worker not in living}
-            for worker in absent & missing:
-                self._moved(worker)
-            missing = absent
+        missing, self._missing = self._missing, set()
+        living = await self._registry.workers(fresh=True)  # without Redis nobody can be told dead
+        for watcher in self.watchers:
+            watcher(living)
+        self._missing = {worker for _, worker in self._served.values() if worker not in living}
+        for worker in self._missing & missing:
+            self._moved(worker)
 
     def _moved(self, worker: str) -> None:
         """Its clients build their transports anew; the next command places the room."""

@@ -162,8 +162,7 @@ class Stage:
         users = {producer.handle: producer.user_id for producer in found if producer is not None}
         return [None if handle is None else users.get(handle) for handle in seating.occupants]
 
-    # --- time
-    # ------------------------------------------------------------------------------------------------
+    # --- time -------------------------------------------------------------------------------------------
     def hear(self, level: Level, now: float) -> None:
         self._loudness.observe(level, now)
 

@@ -53,7 +53,7 @@ class Supervisor:
     ) -> None:
         self._settings, self._node_id, self._host = settings, node_id, host
         self._registry, self.service, self._metrics = registry, service, metrics
-        service.on_workers = metrics.update
+        service.watchers.append(metrics.update)
         self.children: dict[int, asyncio.subprocess.Process] = {}
         """By number; a number without a process is between two."""
         self._spare: asyncio.subprocess.Process | None = None

@@ -16,18 +16,20 @@ from typing import cast
 
 import structlog
 
-from sfu.connections import ClientTransport
+from sfu.connections import ClientTransport, Ended
 from sfu.dtls import Certificate, Pacer
 from sfu.engine import Address, EngineOptions
 from sfu.engines import open_engine
 from sfu.framing import BadFrame, Framer, frame
 from sfu.ice import IceResponder, IceSession, candidates
+from state.ports import Caller
 
 log = structlog.get_logger("sfu.switchboard")
 TICK_SECONDS = 0.02
 CONSENT_CHECK_SECONDS = 1.0
 SOCKET_BUFFER_BYTES = 8 << 20
 """A burst of a thousand listeners' packets and a second of a slow loop, on both sides."""
+PORT_TRIES = 8
 STREAMS = 1024
 STREAM_IDLE_SECONDS = 10.0
 """A stream connection that did not authenticate for so long is closed."""
@@ -93,6 +95,24 @@ def open_socket(kind: socket.SocketKind, place: Place, port: int) -> socket.sock
     return sock
 
 
+def open_sockets(place: Place) -> tuple[socket.socket, socket.socket | None]:
+    """UDP, and TCP on the same port; without TCP when somebody else has it there: it is a fallback only.
+    Where any port will do, another is tried: the system looks after UDP alone when it gives one."""
+    for is_last in [False] * PORT_TRIES + [True]:
+        datagrams = open_socket(socket.SOCK_DGRAM, place, place.port)
+        if not place.tcp:
+            return datagrams, None
+        port = int(datagrams.getsockname()[1])
+        try:
+            return datagrams, open_socket(socket.SOCK_STREAM, place, port)
+        except OSError as error:
+            if place.port or is_last:
+                log.warning("no TCP candidates", port=port, reason=str(error))
+                return datagrams, None
+        datagrams.close()
+    raise AssertionError("unreachable: the last try returns")
+
+
 class Switchboard:
     """One UDP port, its TCP twin, and the transports behind them."""
 
@@ -101,11 +121,11 @@ class Switchboard:
         self.place = Place(place.host, place.port, announced, place.engine, place.tcp)
         self.certificate, self.pacer = certificate, Pacer()
         self.responder = IceResponder()
-        self.sock = open_socket(socket.SOCK_DGRAM, self.place, place.port)
+        self.sock, self._listener = open_sockets(self.place)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self.sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
         self.port = int(self.sock.getsockname()[1])
-        self.tcp_port = 0
+        self.tcp_port = self.port if self._listener else 0
         self.engine = open_engine(place.engine, self.sock, options)
         self.transports: dict[IceSession, ClientTransport] = {}
         self.tickers: list[Callable[[float], None]] = []
@@ -119,20 +139,9 @@ class Switchboard:
         self.engine.start()
         loop = asyncio.get_running_loop()
         loop.add_reader(self.engine.fileno(), self._readable)
-        if self.place.tcp:
-            await self._listen()
+        if self._listener is not None:
+            self._server = await loop.create_server(lambda: Stream(self), sock=self._listener)
         self._task = asyncio.create_task(self._ticking())
-
-    async def _listen(self) -> None:
-        """The same port by TCP; without it when somebody else has it: it is a fallback only."""
-        try:
-            sock = open_socket(socket.SOCK_STREAM, self.place, self.port)
-        except OSError as error:
-            log.warning("no TCP candidates", port=self.port, reason=str(error))
-            return
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Stream(self), sock=sock)
-        self.tcp_port = self.port
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -143,14 +152,18 @@ class Switchboard:
             stream.drop()
         if self._server is not None:
             self._server.close()
+        elif self._listener is not None:
+            self._listener.close()
         asyncio.get_running_loop().remove_reader(self.engine.fileno())
         self.engine.close()
         self.sock.close()
 
     # --- transports --------------------------------------------------------------------------------------
-    def open_transport(self) -> ClientTransport:
+    def open_transport(self, caller: Caller, on_ended: Ended) -> ClientTransport:
         ice = IceSession(time.monotonic())
-        transport = ClientTransport(self.engine, ice, self.certificate, self.pacer, self.send)
+        transport = ClientTransport(
+            self.engine, ice, self.certificate, self.pacer, self.send, caller, on_ended
+        )
         self.transports[ice] = transport
         self.responder.add(ice)
         return transport
@@ -283,7 +296,7 @@ class Stream(asyncio.Protocol):
         if frames and not self._authenticated:
             self.drop()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, _error: Exception | None) -> None:
         if self._number is not None:
             self._switchboard.leave(self._number)
             self._number = None

@@ -24,16 +24,18 @@ from sfu.following import FollowedRooms
 from sfu.messages import ANSWER, CALL, CLOSED, Answered, Call, Closed
 from sfu.placement import ANNOUNCE_SECONDS, KEEP_ROOMS_SECONDS, Announcement, Placement, Registry
 from sfu.switchboard import Place, Switchboard
+from state import supervision
 from state.kernel import Outpost
 from state.ports import Done
 from state.rejections import Code, Rejection, Unavailable
+from state.supervision import repeat
 
 log = structlog.get_logger("sfu.worker")
 ROOM_LOAD = 0.002
 """What a room weighs before it talks, as a share of a core: a hundred placed at once are spread."""
 ORPHAN_SECONDS = 10.0
 """An orphan without clients leaves after so long."""
-REPORT_SECONDS = 10.0
+KEEP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,17 @@ class Worker:
     def __init__(self, identity: Identity, place: Place, ports: Outpost) -> None:
         self.identity, self._ports = identity, ports
         self.switchboard = Switchboard(place, Certificate.generateCertificate(), EngineOptions())
-        self.rooms = FollowedRooms(self.switchboard.engine, ports.followers, ports.signals, ports.lossy)
+        engine = self.switchboard.engine
+        self.rooms = FollowedRooms(engine, ports.followers, ports.signals, ports.lossy, self._out)
         self.desk = Desk(self.switchboard, self.rooms)
-        self.rooms.on_out = self._out
         self.registry = Registry(ports.server, ports.keys)
         self.placement = Placement(ports.server, ports.keys, self.registry)
         self.finished = asyncio.Event()
         self.is_draining = False
         self._usage = Usage()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._alone_since: float | None = None
+        self._kept_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         await self.switchboard.start()
@@ -68,8 +72,11 @@ class Worker:
         self.switchboard.tickers.append(self.rooms.tick)
         self._ports.signals.handle(CALL, self._on_call)
         self._ports.signals.handle(CLOSED, self._on_closed)
-        self._run(self._announcing())
-        self._run(self._keeping())
+        self._tasks |= {
+            asyncio.create_task(self._announce()),
+            repeat(ANNOUNCE_SECONDS, self._announce),
+            repeat(KEEP_SECONDS, self._keep),
+        }
         log.info(
             "media worker is ready",
             worker=self.identity.worker,
@@ -79,19 +86,13 @@ class Worker:
         )
 
     async def stop(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
+        await supervision.stop(*self._tasks)
         try:
             await self.registry.withdraw(self.identity.worker)
         except Unavailable:
             log.info("left without saying so: Redis is away")
         await self.rooms.stop()
         await self.switchboard.stop()
-
-    def _run(self, job: Any) -> None:
-        task = asyncio.create_task(job)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # --- calls -------------------------------------------------------------------------------------------
     def _on_call(self, _name: str, _connection_id: str | None, body: dict[str, Any]) -> None:
@@ -100,14 +101,16 @@ class Worker:
         except msgspec.ValidationError as error:
             log.warning("a call that is none", reason=str(error))
             return
-        self._run(self._answer(call))
+        task = asyncio.create_task(self._answer(call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, call: Call) -> None:
         try:
             answer = await self.desk.perform(call.caller, call.command)
         except Unavailable as failure:
             answer = Rejection(Code.UNAVAILABLE, str(failure))
-        except Exception:
+        except Exception:  # told to the client as such; the others' commands go on
             log.exception("a command failed", command=type(call.command).__name__)
             answer = Rejection(Code.INTERNAL)
         if isinstance(answer, Done):
@@ -130,49 +133,33 @@ class Worker:
             self.desk.end_user(room_id, user_id, "put out of the room")
 
     # --- what goes on by itself --------------------------------------------------------------------------
-    async def _announcing(self) -> None:
-        alone_since: float | None = None
-        while True:
-            try:
-                await self.registry.announce(self.announcement(), time.time_ns() // 1_000_000)
-            except Unavailable as failure:
-                log.debug("not announced", reason=str(failure))
-            except Exception:
-                log.exception("announcing failed")
-            alone_since = self._orphaned(alone_since)
-            await asyncio.sleep(ANNOUNCE_SECONDS)
+    async def _announce(self) -> None:
+        await self._ports.signals.listening()
+        await self.registry.announce(self.announcement(), time.time_ns() // 1_000_000)
 
-    def _orphaned(self, since: float | None) -> float | None:
+    def _look_after_the_node(self) -> None:
         """Leave when nobody needs this process any more."""
         now = time.monotonic()
         if self.identity.parent is None or os.getppid() == self.identity.parent:
-            return None
+            return
         if not self.is_draining:
             log.warning("the node is gone; its clients go on talking", worker=self.identity.worker)
         self.is_draining = True
-        if since is None or self.switchboard.transports:
-            return now
-        if now - since > ORPHAN_SECONDS:
+        if self._alone_since is None or self.switchboard.transports:
+            self._alone_since = now
+        if now - self._alone_since > ORPHAN_SECONDS:
             self.finished.set()
-        return since
 
-    async def _keeping(self) -> None:
-        kept_at = 0.0
-        while True:
-            await asyncio.sleep(1.0)
-            now = time.monotonic()
-            self.desk.expire(now)
-            try:
-                await self.rooms.close_idle(self.desk.rooms_in_use())
-                if now - kept_at > KEEP_ROOMS_SECONDS:
-                    kept_at = now
-                    for room_id in self.rooms.ids():
-                        await self.placement.keep(room_id)
-                    await self.registry.forget_dead(time.time_ns() // 1_000_000)
-            except Unavailable as failure:
-                log.debug("rooms are not kept", reason=str(failure))
-            except Exception:
-                log.exception("keeping rooms failed")
+    async def _keep(self) -> None:
+        self._look_after_the_node()
+        now = time.monotonic()
+        self.desk.expire(now)
+        await self.rooms.close_idle(self.desk.rooms_in_use())
+        if now - self._kept_at > KEEP_ROOMS_SECONDS:
+            self._kept_at = now
+            for room_id in self.rooms.ids():
+                await self.placement.keep(room_id)
+            await self.registry.forget_dead(time.time_ns() // 1_000_000)
 
     def announcement(self) -> Announcement:
         transports = list(self.switchboard.transports.values())

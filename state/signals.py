@@ -57,6 +57,11 @@ class Signals:
                 continue
             return
 
+    async def listening(self) -> None:
+        """Wait until signals come in: whoever makes itself known before that misses the first."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
     async def close(self) -> None:
         """Stop."""
         if self._task is not None:

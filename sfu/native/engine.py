@@ -76,17 +76,18 @@ class NativeEngine:
     def fileno(self) -> int:
         return self._core.fileno()
 
-    def drain(self, now: float) -> list[Control]:  # noqa: ARG002 - the core has a clock of its own
+    def drain(self, _now: float) -> list[Control]:
+        """The core has a clock of its own."""
         return self._core.drain()
 
-    def tick(self, now: float) -> None:
+    def tick(self, _now: float) -> None:
         """Nothing waits for it: the core's thread does."""
 
     def send(self, data: bytes, address: Address) -> None:
         if not self._core.send(data, *address):
             self._send_failures += 1
 
-    def inject(self, data: bytes, address: Address, now: float) -> None:  # noqa: ARG002 - see drain
+    def inject(self, data: bytes, address: Address, _now: float) -> None:
         self._core.inject(data, *address)
 
     # --- transports ----------------------------------------------------------------------------------------

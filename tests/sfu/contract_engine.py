@@ -216,8 +216,7 @@ class EngineContract:
         assert bench.heard(listener, 1)[0].payload == b"who"
         assert bench.engine.producer_stats(producer).ssrc == 4242
 
-    # --- slots
-    # -----------------------------------------------------------------------------------------------
+    # --- slots ------------------------------------------------------------------------------------------
     def test_a_change_of_speaker_is_continuous(self, bench: Bench) -> None:
         one, two, listener = bench.client(), bench.client(), bench.client()
         first, second = bench.producer(one, 1), bench.producer(two, 2)
@@ -283,8 +282,7 @@ class EngineContract:
         bench.engine.remove_slot(slot)
         bench.engine.remove_slot(slot)
 
-    # --- consumers
-    # -------------------------------------------------------------------------------------------
+    # --- consumers --------------------------------------------------------------------------------------
     def test_a_pause_leaves_no_gap(self, bench: Bench) -> None:
         speaker, listener = bench.client(), bench.client()
         consumer = bench.consumer(listener, bench.producer(speaker, SPOKEN))
@@ -334,8 +332,7 @@ class EngineContract:
         with pytest.raises(ValueError, match="SSRC"):
             bench.producer(client, 6)
 
-    # --- RED
-    # ---------------------------------------------------------------------------------------------------
+    # --- RED --------------------------------------------------------------------------------------------
     def test_red_passes_to_those_who_know_it_and_is_stripped_for_others(self, bench: Bench) -> None:
         speaker, listener = bench.client(), bench.client()
         producer = bench.producer(speaker, SPOKEN, red_payload_type=63)
@@ -349,8 +346,7 @@ class EngineContract:
         assert rtp.red_blocks(through[0].payload) == [(OPUS, 960, b"before"), (OPUS, 0, b"now")]
         assert [p.payload_type for p in through] == [100, OPUS]
 
-    # --- the border
-    # ------------------------------------------------------------------------------------------------
+    # --- the border -------------------------------------------------------------------------------------
     def test_only_stun_and_known_dtls_reach_the_worker(self, bench: Bench) -> None:
         known = bench.client()
         stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

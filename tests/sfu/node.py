@@ -18,7 +18,7 @@ from sfu.supervisor import Supervisor
 from sfu.worker import Worker
 from state import commands
 from state.events import Settings as RoomSettings
-from state.identity import SYSTEM, Actor
+from state.identity import SYSTEM, Actor, Profile
 from state.kernel import Outpost, build_kernel, build_outpost
 from state.media_commands import RtcOffer
 from state.ports import Answer, Caller, Done
@@ -126,6 +126,13 @@ class MediaNode:
     async def system(self, command: Any, room_id: str = "room") -> None:
         answer = await self.kernel.rooms.perform(room_id, SYSTEM, command)
         assert isinstance(answer, Done), answer
+
+    async def enter(self, *users: str) -> None:
+        """With a connection each: who has none is taken off its seat after a while."""
+        for user in users:
+            profile, connection = Profile(user), f"{self.kernel.node}.{user}"
+            joined = await self.kernel.audience.join("room", connection, profile, capacity=100_000)
+            assert not isinstance(joined, Rejection), joined
 
     async def seat(self, *users: str) -> None:
         for user in users:

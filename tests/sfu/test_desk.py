@@ -11,7 +11,6 @@ from sfu.connections import ClientTransport, MediaProducer
 from sfu.desk import Desk
 from sfu.dtls import Certificate
 from sfu.engine import EngineOptions
-from sfu.sessions import Rooms
 from sfu.stage import Stage
 from sfu.switchboard import Place, Switchboard
 from state import media_commands as commands
@@ -21,7 +20,7 @@ from state.rejections import Code, Rejection
 from tests.sfu.clients import AiortcPeer
 
 
-class OneRoom(Rooms):
+class OneRoom:
     """A room without a stream: the test says who may speak."""
 
     def __init__(self, switchboard: Switchboard) -> None:

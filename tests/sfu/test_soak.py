@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sfu.soak import SAMPLED_LISTENERS, SLOTS, soak
+from tests.sfu.soak import soak
 
 SPEAKERS, LISTENERS, SECONDS = 10, 32, 8
 GROWTH_BYTES = 8 << 20
@@ -13,8 +13,6 @@ GROWTH_BYTES = 8 << 20
 @pytest.mark.parametrize("engine", ["auto", "python"])
 async def test_a_full_room_loses_nothing(redis_url: str, engine: str) -> None:
     outcome = await soak(redis_url, SPEAKERS, LISTENERS, SECONDS, engine)
-    assert outcome.counts["packet"] > SAMPLED_LISTENERS * SLOTS * 50 * SECONDS * 0.9, outcome
-    assert set(outcome.counts) <= {"packet", "silence"}, outcome
-    assert outcome.received == outcome.forwarded, outcome
+    assert outcome.is_whole, outcome
     assert outcome.figures["send_failures"] == 0
     assert outcome.grown_bytes < GROWTH_BYTES, outcome

@@ -10,16 +10,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sfu import stun
+from sfu import stun, switchboard
 from sfu.connections import ClientTransport
 from sfu.dtls import Certificate
 from sfu.engine import EngineOptions
 from sfu.framing import Framer, frame
 from sfu.ice import CONSENT_SECONDS
-from sfu.switchboard import Place, Switchboard
+from sfu.switchboard import Place, Switchboard, open_socket
+from state.identity import Actor
+from state.ports import Caller
 
 TRANSACTION = bytes(12)
 CERTIFICATE = Certificate.generateCertificate()
+CALLER = Caller("node.1", Actor("ada"), "room")
 
 
 @pytest.fixture(params=["auto", "python"])
@@ -29,6 +32,13 @@ async def board(request: pytest.FixtureRequest) -> AsyncIterator[Switchboard]:
     await made.start()
     yield made
     await made.stop()
+
+
+def opened(board: Switchboard) -> ClientTransport:
+    def unexpected(_transport: ClientTransport, reason: str) -> None:
+        raise AssertionError(reason)
+
+    return board.open_transport(CALLER, unexpected)
 
 
 def check(transport: ClientTransport, password: str = "") -> bytes:
@@ -57,7 +67,7 @@ class Udp:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_a_check_is_answered_on_both_families(board: Switchboard, host: str) -> None:
-    transport, client = board.open_transport(), Udp(host)
+    transport, client = opened(board), Udp(host)
     reply = await client.ask(board, check(transport))
     assert reply is not None
     assert stun.mapped_address(reply) == client.address
@@ -67,7 +77,7 @@ async def test_a_check_is_answered_on_both_families(board: Switchboard, host: st
 
 
 async def test_strangers_get_no_byte(board: Switchboard) -> None:
-    transport, stranger = board.open_transport(), Udp("127.0.0.1")
+    transport, stranger = opened(board), Udp("127.0.0.1")
     hello = b"\x16\xfe\xff" + bytes(100)
     for data in (
         b"",
@@ -85,7 +95,7 @@ async def test_strangers_get_no_byte(board: Switchboard) -> None:
 
 
 async def test_dtls_waits_for_the_clients_parameters(board: Switchboard) -> None:
-    transport, client = board.open_transport(), Udp("127.0.0.1")
+    transport, client = opened(board), Udp("127.0.0.1")
     await client.ask(board, check(transport))
     for _ in range(40):
         client.sock.sendto(b"\x16\xfe\xff" + bytes(50), ("127.0.0.1", board.port))
@@ -99,7 +109,7 @@ async def test_dtls_waits_for_the_clients_parameters(board: Switchboard) -> None
 
 async def test_tcp_carries_the_same(board: Switchboard) -> None:
     assert board.tcp_port == board.port
-    transport = board.open_transport()
+    transport = opened(board)
     reader, writer = await asyncio.open_connection("127.0.0.1", board.tcp_port)
     writer.write(frame(check(transport)))
     framer = Framer()
@@ -126,9 +136,8 @@ async def test_a_foreign_stream_is_cut_without_an_answer(board: Switchboard, dat
 
 
 async def test_silence_ends_a_transport(board: Switchboard) -> None:
-    transport = board.open_transport()
     ended: list[str] = []
-    transport.on_ended = lambda _transport, reason: ended.append(reason)
+    transport = board.open_transport(CALLER, lambda _transport, reason: ended.append(reason))
     transport.ice.last_check = time.monotonic() - CONSENT_SECONDS - 1
     deadline = time.monotonic() + 3
     while not ended:
@@ -138,7 +147,7 @@ async def test_silence_ends_a_transport(board: Switchboard) -> None:
 
 
 async def test_a_removed_transport_is_forgotten(board: Switchboard) -> None:
-    transport, client = board.open_transport(), Udp("127.0.0.1")
+    transport, client = opened(board), Udp("127.0.0.1")
     assert await client.ask(board, check(transport)) is not None
     await board.remove(transport)
     assert await client.ask(board, check(transport), 0.1) is None
@@ -149,14 +158,31 @@ async def test_a_removed_transport_is_forgotten(board: Switchboard) -> None:
 async def test_one_announced_address_of_this_machine_is_bound() -> None:
     made = Switchboard(Place("0.0.0.0", announced=("127.0.0.1",)), CERTIFICATE, EngineOptions())
     assert made.sock.getsockname()[0] == "127.0.0.1"
-    assert [candidate["address"] for candidate in made.candidates()] == ["127.0.0.1"]
-    made.engine.close()
-    made.sock.close()
+    assert {candidate["address"] for candidate in made.candidates()} == {"127.0.0.1"}
+    await made.stop()
 
 
 async def test_an_address_behind_a_translator_is_only_announced() -> None:
     made = Switchboard(Place("0.0.0.0", announced=("203.0.113.9",)), CERTIFICATE, EngineOptions())
     assert made.sock.getsockname()[0] in ("::", "0.0.0.0")
-    assert [candidate["address"] for candidate in made.candidates()] == ["203.0.113.9"]
-    made.engine.close()
-    made.sock.close()
+    assert {candidate["address"] for candidate in made.candidates()} == {"203.0.113.9"}
+    await made.stop()
+
+
+async def test_any_port_is_one_that_is_free_for_tcp_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    def busy(kind: socket.SocketKind, place: Place, port: int) -> socket.socket:
+        if kind is socket.SOCK_STREAM and len(taken) < 3:
+            taken.append(port)
+            raise OSError("somebody has it")
+        return open_socket(kind, place, port)
+
+    monkeypatch.setattr(switchboard, "open_socket", busy)
+    made = Switchboard(Place("127.0.0.1"), CERTIFICATE, EngineOptions())
+    assert len(set(taken)) == 3
+    assert made.tcp_port == made.port
+    await made.stop()
+    fixed = Switchboard(Place("127.0.0.1", made.port), CERTIFICATE, EngineOptions())
+    assert fixed.port == made.port
+    await fixed.stop()
