@@ -45,6 +45,7 @@ class Platform(msgspec.Struct, frozen=True):
     audio_share: float
     utilisation: float
     node_memory_mib: int
+    node_connections: int
 
     @property
     def rooms(self) -> float:
@@ -116,7 +117,8 @@ def plan(platform: Platform, figures: dict[str, float]) -> Plan:
     base = _figure(figures, "base_node_bytes")
     by_cpu = cores["node"] / platform.utilisation
     by_memory = memory / max(1.0, platform.node_memory_mib * 2**20 - base)
-    nodes = max(1, math.ceil(max(by_cpu, by_memory)))
+    by_connections = platform.users / platform.node_connections
+    nodes = max(1, math.ceil(max(by_cpu, by_memory, by_connections)))
     packets = (
         platform.rooms * platform.speakers * PACKETS_PER_SECOND * platform.room_size * platform.audio_share
     )
@@ -210,7 +212,8 @@ def told(platform: Platform, found: Plan, units: Units) -> str:
     lines += [
         f"{'':14}  {'together':24}{cores['node']:10.2f}{cores['valkey']:10.2f}{cores['postgres']:10.2f}",
         "",
-        f"nodes      {found.nodes} processes of one core, {found.node_memory_bytes / 2**20:,.0f} MiB each, "
+        f"nodes      {found.nodes} processes, {cores['node'] / found.nodes:.2f} core and "
+        f"{found.node_memory_bytes / 2**20:,.0f} MiB each, "
         f"{found.memory_bytes / 2**30:,.1f} GiB together",
         f"valkey     {found.valkeys} instances (or shards) of one core",
         f"postgres   {cores['postgres'] / platform.utilisation:,.1f} cores",
@@ -247,6 +250,12 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--audio-share", type=float, default=1.0, help="share of users who hear audio")
     words.add_argument("--utilisation", type=float, default=0.6, help="share of a core to be used")
     words.add_argument("--node-memory-mib", type=int, default=512, help="memory one node may take")
+    words.add_argument(
+        "--node-connections",
+        type=int,
+        default=10_000,
+        help="connections one node may hold (default: as many as `flylive bench crowd` has shown)",
+    )
     words.add_argument("--units", type=Path, action="append", metavar="FILE", help="JSON of flylive bench")
     return words
 

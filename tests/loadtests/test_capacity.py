@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from loadtests.benchmarks.figures import Report, figure
@@ -32,6 +33,7 @@ PLATFORM = Platform(
     audio_share=1.0,
     utilisation=0.5,
     node_memory_mib=512,
+    node_connections=10_000,
 )
 
 
@@ -52,6 +54,7 @@ def test_nodes_follow_what_runs_out_first() -> None:
     full = plan(PLATFORM, FIGURES | {"memory_node_bytes": 500_000.0})
     assert full.nodes == 7
     assert full.node_memory_bytes <= 512 * 2**20
+    assert plan(msgspec.structs.replace(PLATFORM, node_connections=500), FIGURES).nodes == 12
 
 
 def test_audio_is_packets_over_the_measured_rate() -> None:
