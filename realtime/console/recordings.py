@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -80,12 +80,17 @@ async def _record(socket: web.WebSocketResponse, own_url: str, opening: Opening)
             await asyncio.wait({handing, asking}, return_when=asyncio.FIRST_COMPLETED)
             if socket.closed:
                 return
-            if not handing.done():
-                process.send_signal(signal.SIGINT)
+            _end(process)
             problem = await asyncio.wait_for(handing, ENDING_SECONDS)
+        except ConnectionError:
+            # The page is gone.
+            return
+        except TimeoutError:
+            problem = b"the recorder does not end"
         finally:
             asking.cancel()
             handing.cancel()
+            await asyncio.gather(asking, handing, return_exceptions=True)
     await socket.close(code=FAILED if problem else WSCloseCode.OK, message=problem)
 
 
@@ -108,6 +113,12 @@ async def _recorder(own_url: str, opening: Opening) -> AsyncIterator[asyncio.sub
         await process.wait()
 
 
+def _end(process: asyncio.subprocess.Process) -> None:
+    """In order: it still writes how the room is."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT)
+
+
 async def _hand_over(process: asyncio.subprocess.Process, socket: web.WebSocketResponse) -> bytes:
     """All the recorder writes; returns why it failed, if it did."""
     assert process.stdout is not None
@@ -116,7 +127,7 @@ async def _hand_over(process: asyncio.subprocess.Process, socket: web.WebSocketR
     while chunk := await process.stdout.read(CHUNK_BYTES):
         await socket.send_bytes(chunk)
         if handed < BYTES_MAX <= handed + len(chunk):
-            process.send_signal(signal.SIGINT)
+            _end(process)
         handed += len(chunk)
     told = (await process.stderr.read()).strip().splitlines()
     failed = await process.wait() != 0

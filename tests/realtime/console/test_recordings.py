@@ -19,15 +19,16 @@ from tests.integration.clients import real_clients
 from tests.processes import NodeProcess, descendants, processes_with, run_flylive, running_node
 
 KEY = "development-service-key"
+NOWHERE = "http://127.0.0.1:9"
 
 
 @asynccontextmanager
-async def asked(node: NodeProcess, opening: object) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+async def asked(node: NodeProcess, opening: dict[str, str]) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(f"{node.url}/v1/console/recording", max_msg_size=0) as socket,
     ):
-        await socket.send_str(opening if isinstance(opening, str) else json.dumps(opening))
+        await socket.send_str(json.dumps(opening))
         yield socket
 
 
@@ -40,8 +41,29 @@ def recorders(node: NodeProcess) -> int:
     return sum(process_id in mine for process_id in processes_with("realtime.cli record -"))
 
 
+@asynccontextmanager
+async def route_of(url: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """The route alone, in this process; it knows one key."""
+    application = web.Application()
+    application.add_routes([recordings.recording_route(url, lambda bearer: bearer == KEY)])
+    async with (
+        TestClient(TestServer(application)) as client,
+        client.ws_connect("/v1/console/recording", max_msg_size=0) as socket,
+    ):
+        yield socket
+
+
+async def whole(url: str) -> bytes:
+    """A recording that ends by itself, because it is as large as one may be."""
+    async with route_of(url) as socket:
+        await socket.send_str(json.dumps({"bearer": KEY, "room_id": "lobby"}))
+        recorded = b"".join([message.data async for message in socket])
+        assert socket.close_code == aiohttp.WSCloseCode.OK
+    return recorded
+
+
 async def test_a_recording_is_handed_over_whole_and_without_names(
-    data_directory: Path, tmp_path: Path
+    data_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_node(data_directory) as node:
         token = await asyncio.to_thread(token_for, "lobby")
@@ -63,6 +85,8 @@ async def test_a_recording_is_handed_over_whole_and_without_names(
         async with asyncio.timeout(10):
             while recorders(node):
                 await asyncio.sleep(0.05)
+        monkeypatch.setattr(recordings, "BYTES_MAX", 1)
+        assert b'"k":"end"' in await whole(node.url)
     file = tmp_path / "trace.jsonl"
     file.write_bytes(recorded)
     trace = read(file)
@@ -83,24 +107,14 @@ async def test_a_recording_is_handed_over_whole_and_without_names(
     ],
 )
 async def test_who_may_not_or_asks_for_nothing_is_told_so(opening: object, code: int) -> None:
-    application = web.Application()
-    application.add_routes([recordings.recording_route("http://127.0.0.1:9", lambda bearer: bearer == KEY)])
-    async with (
-        TestClient(TestServer(application)) as client,
-        client.ws_connect("/v1/console/recording") as socket,
-    ):
+    async with route_of(NOWHERE) as socket:
         await socket.send_str(opening if isinstance(opening, str) else json.dumps(opening))
         assert (await socket.receive(timeout=20)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == code
 
 
 async def test_a_recorder_that_fails_says_why() -> None:
-    application = web.Application()
-    application.add_routes([recordings.recording_route("http://127.0.0.1:9", lambda _bearer: True)])
-    async with (
-        TestClient(TestServer(application)) as client,
-        client.ws_connect("/v1/console/recording") as socket,
-    ):
+    async with route_of(NOWHERE) as socket:
         await socket.send_str(json.dumps({"bearer": KEY, "room_id": "lobby"}))
         told = await socket.receive(timeout=60)
         assert socket.close_code == recordings.FAILED

@@ -57,11 +57,12 @@ function Timeline({ events }) {
 export function RoomInspector({ data, roomId, onClose }) {
   const { snapshot, events, problem } = useRoom(data, roomId);
   const [said, setSaid] = useState(null);
+  const [sure, setSure] = useState(false);
   const act = (command, fields) => data.ask(`/v1/rooms/${roomId}/commands`, { method: "POST", body: JSON.stringify({ command, fields }) })
     .then(() => setSaid(null), (error) => setSaid(error.message));
   const seated = snapshot?.seats.filter((seat) => seat.user).map((seat) => [seat.user.user_id, nameOf(seat.user)]);
   return html`<section class="inspector" aria-label=${`Room ${roomId}`}><header><h2>${roomId}</h2>
-    <button class="danger" onClick=${() => act("room:close", { reason: "operator" })}>Close room</button><button class="plain" aria-label="Close this view" onClick=${onClose}>✕</button></header>
+    <button class="danger" onClick=${() => (sure ? act("room:close", { reason: "operator" }) : setSure(true))}>${sure ? "Really close it?" : "Close room"}</button><button class="plain" aria-label="Close this view" onClick=${onClose}>✕</button></header>
     ${(problem || said) && html`<p class="problem" role="status">${problem ?? said}</p>`}
     ${snapshot && html`<p class="quiet">epoch ${snapshot.epoch}, seq ${snapshot.seq}, online ${snapshot.online}</p>
       <${Seats} seats=${snapshot.seats} onAct=${act} />

@@ -46,7 +46,7 @@ export function Recorder({ data, roomId }) {
   const stop = () => { recording.stop(); changed(); };
   const running = recording?.state === "running";
   const size = `${Math.ceil((recording?.bytes ?? 0) / 1000)} kB`;
-  return html`<div class="recorder"><button aria-pressed=${running} disabled=${recording?.state === "stopping"} data-testid="record" onClick=${running ? stop : start}>
+  return html`<div class="recorder"><button aria-pressed=${running} disabled=${recording?.state === "stopping" || (running && recording.bytes === 0)} data-testid="record" onClick=${running ? stop : start}>
       ${running ? "Stop recording" : "Record traffic"}</button>
     <span role="status">${recording?.state === "failed" ? recording.problem : recording && recording.state !== "ready" ? `Recording, ${size}` : ""}</span>
     ${recording?.state === "ready" && html`<a href=${recording.url} download=${`${roomId}.jsonl`} data-testid="recording">Save ${roomId}.jsonl (${size})</a>`}
