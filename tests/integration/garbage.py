@@ -78,6 +78,7 @@ class Honest:
         self.connection = Connection(nodes.nodes[0].url, token(name, ROOM, role="owner"), self.watcher)
         self.runs: list[list[int]] = []  # the numbers seen, anew after a return without recovery
         self.returns = 0
+        self.refusals = 0  # of a node that has been stopped too and is not sure of its lease yet
 
     async def enter(self) -> None:
         await self.connection.connect()
@@ -93,7 +94,8 @@ class Honest:
         began = time.monotonic()
         answer = await self.connection.call("chat:send", {"text": text})
         if not answer["ok"]:
-            raise AssertionError(f"an honest message was refused: {answer}")
+            assert answer["error"]["code"] == "UNAVAILABLE", answer
+            self.refusals += 1
         return (time.monotonic() - began) * 1000
 
     async def come_back(self) -> None:
@@ -213,6 +215,8 @@ class Siege:
             one.verify()
         assert self.field.counts["status 500"] == 0, self.field.counts
         returns = sum(one.returns for one in self.honest)
+        refusals = sum(one.refusals for one in self.honest)
+        assert self.standstills or not refusals, f"{refusals} honest messages were refused"
         assert returns <= HONEST * self.standstills, f"{returns} honest connections were cut"
         warm = [found for at, found in self.samples if at >= WARM_PART * seconds]
         after = self.sample()
