@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Callable
 
 import asyncpg
@@ -147,6 +146,7 @@ def build_api(
             catalog=ledger.catalog,
             books=ledger.books,
             boards=ledger.boards,
+            combo_of=ledger.relay.combo,
             now_ms=source.now_ms,
         ),
         relay=ledger.relay,
@@ -178,7 +178,6 @@ def build_ledger(
         shard=shard,
         recipient_share_bps=settings.recipient_share_bps,
         now_ms=source.now_ms,
-        timeout_seconds=timeout_seconds,
     )
     gifts = Gifts(
         catalog=catalog,
@@ -189,6 +188,7 @@ def build_ledger(
         new_transaction_id=new_id,
         wake_relay=relay.wake,
         now_ms=source.now_ms,
+        timeout_seconds=timeout_seconds,
     )
     return Ledger(database, books, catalog, boards, gifts, relay)
 
@@ -231,4 +231,5 @@ def transaction_id(random_bytes: bytes, now_ms: int) -> str:
     number = (now_ms & ((1 << 48) - 1)) << 80 | int.from_bytes(random_bytes[:10])
     number = number & ~(0xF << 76) | 0x7 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=number))
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

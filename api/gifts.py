@@ -23,7 +23,7 @@ from api.outbox import Detail
 from state import limits
 from state.audience import Audience
 from state.identity import Profile
-from state.rejections import Code, Rejection
+from state.rejections import Code, Rejection, Unavailable
 from state.room import Room, seat_of
 from state.rooms import Rooms
 
@@ -59,6 +59,7 @@ class Gifts:
         new_transaction_id: Callable[[], str],
         wake_relay: Callable[[], None],
         now_ms: Callable[[], int],
+        timeout_seconds: float,
     ) -> None:
         self._catalog = catalog
         self._rooms = rooms
@@ -68,9 +69,18 @@ class Gifts:
         self._new_transaction_id = new_transaction_id
         self._wake_relay = wake_relay
         self._now_ms = now_ms
+        self._timeout_seconds = timeout_seconds
 
     async def send(self, order: Order) -> Outcome:
         """Pays a gift, once per key of its sender. Raises Unavailable: ask again with the same key."""
+        try:
+            # One bound for the whole way: catalog, room and ledger.
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._send(order)
+        except TimeoutError as error:
+            raise Unavailable("the gift could not be decided in time") from error
+
+    async def _send(self, order: Order) -> Outcome:
         malformed = _malformed(order)
         if malformed is not None:
             return malformed

@@ -43,6 +43,8 @@ BATCH_MAX: Final = 200
 IDLE_SECONDS: Final = 0.25  # how soon rows of a node that died are noticed
 BACKOFF_SECONDS_MAX: Final = 2.0
 TELL_SECONDS: Final = 15.0
+# How long a payer's answer may wait for the combo; without it the payer learns it from the room's event.
+COMBO_SECONDS: Final = 0.05
 # How long a row is left alone that could not be told: the room was away, or we have a defect.
 REST_MS: Final = 500
 DEFECT_REST_MS: Final = 30_000
@@ -88,6 +90,8 @@ class Relay:
         self._oldest_ms: int | None = None
         # Rows that rest: until when, and since when they wait.
         self._resting: dict[Any, tuple[int, int]] = {}
+        # Who paid and wants to know what its room made of it.
+        self._awaited: dict[str, asyncio.Future[dict[str, Any] | None]] = {}
 
     async def start(self) -> None:
         """Begins to tell."""
@@ -117,6 +121,18 @@ class Relay:
     def wake(self) -> None:
         """There is something new."""
         self._woken.set()
+
+    async def combo(self, transaction_id: str) -> dict[str, Any] | None:
+        """The combo that a gift paid a moment ago became part of, if this node tells its room soon."""
+        told: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
+        self._awaited[transaction_id] = told
+        try:
+            async with asyncio.timeout(COMBO_SECONDS):
+                return await told
+        except TimeoutError:
+            return None
+        finally:
+            del self._awaited[transaction_id]
 
     async def _run(self) -> None:
         backoff_seconds = 0.0
@@ -208,6 +224,9 @@ class Relay:
             row["room_id"], SYSTEM, announcement_of(row), command_id=transaction_id
         )
         if isinstance(answer, Done):
+            awaited = self._awaited.get(transaction_id)
+            if awaited is not None and not awaited.done():
+                awaited.set_result(answer.data.get("combo"))
             return
         if answer.code is Code.UNAVAILABLE:
             raise Unavailable(answer.message)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from msgspec import to_builtins
 
@@ -20,12 +21,20 @@ class GiftService:
     """Answers the money commands of connections."""
 
     def __init__(
-        self, *, gifts: Gifts, catalog: Catalog, books: Books, boards: Boards, now_ms: Callable[[], int]
+        self,
+        *,
+        gifts: Gifts,
+        catalog: Catalog,
+        books: Books,
+        boards: Boards,
+        combo_of: Callable[[str], Awaitable[dict[str, Any] | None]],
+        now_ms: Callable[[], int],
     ) -> None:
         self._gifts = gifts
         self._catalog = catalog
         self._books = books
         self._boards = boards
+        self._combo_of = combo_of
         self._now_ms = now_ms
 
     async def perform(self, caller: Caller, command: Command) -> Answer:
@@ -60,7 +69,13 @@ class GiftService:
             recipients=None if command.recipients is None else tuple(command.recipients),
             scope=command.scope,
         )
+        gift = await self._catalog.gift(command.gift_id)
         outcome = await self._gifts.send(order)
         if isinstance(outcome, Rejection):
             return outcome
-        return Done(to_builtins(outcome))
+        answer = to_builtins(outcome)
+        if gift is not None and gift.combo and not outcome.replayed:
+            # Paid is paid, whether the room counts it in time or not.
+            combo = await self._combo_of(outcome.transaction_id)
+            answer |= {} if combo is None else {"combo": combo}
+        return Done(answer)

@@ -233,7 +233,7 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
 
     money_timeout_ms: Annotated[
         int, Meta(ge=50, le=60_000, description="A payment that is not decided by then is refused.")
-    ] = 900
+    ] = 800
     recipient_share_bps: Annotated[
         int, Meta(ge=0, le=10_000, description="What recipients get of a gift, in basis points.")
     ] = 5_000

@@ -59,14 +59,14 @@ class Drill:
         transaction_id = self._source.new_transaction_id()
         return Gift(
             transaction_id=transaction_id,
-            sender_id=f"fan-{random.randrange(SENDERS)}",
+            sender_id=f"fan-{int(random.random() * SENDERS)}",
             key=transaction_id,
             fingerprint=b"0123456789abcdef",
             room_id="room",
             gift_id="rose",
             price=100,
             quantity=1,
-            recipients=(f"star-{random.randrange(self._stars)}",),
+            recipients=(f"star-{int(random.random() * self._stars)}",),
             wealth_xp=100,
             charm_xp=100,
             detail=_DETAIL,
@@ -101,7 +101,6 @@ async def drill(url: str, *, at_once: int, stars: int, seconds: float) -> dict[s
         shard=0,
         recipient_share_bps=5_000,
         now_ms=source.now_ms,
-        timeout_seconds=TIMEOUT_SECONDS,
     )
     run = Drill(writer, source, stars)
     warm = Drill(writer, source, stars)

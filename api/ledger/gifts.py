@@ -21,7 +21,7 @@ import hashlib
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import asyncpg
 from msgspec import Struct
@@ -104,43 +104,26 @@ class GiftWriter:
         shard: int,
         recipient_share_bps: int,
         now_ms: Callable[[], int],
-        timeout_seconds: float,
     ) -> None:
         self._database = database
         self._shard = shard
         self._share = recipient_share_bps
         self._now_ms = now_ms
-        self._timeout_seconds = timeout_seconds
         self._waiting: deque[_Place] = deque()
         self._places: dict[tuple[str, str], _Place] = {}
         self._lanes: set[asyncio.Task[None]] = set()
         self._senders_in_flight: set[str] = set()
-        self._deadlines: deque[tuple[float, asyncio.Future[Outcome]]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
 
     async def pay(self, gift: Gift) -> Outcome:
-        """The ledger's word on one gift. After Unavailable the outcome is unknown until asked again."""
+        """The ledger's word on one gift, however long it takes: the caller sets the time. Who gave up, or got
+        Unavailable, does not know the outcome until it asks again."""
         loop = asyncio.get_running_loop()
         place = self._place(gift)
         future: asyncio.Future[Outcome] = loop.create_future()
         place.waiters.append(future)
-        deadline = loop.time() + self._timeout_seconds
-        self._deadlines.append((deadline, future))
-        if self._timer is None:
-            self._timer = loop.call_at(deadline, self._expire)
         if not self._lanes or (len(self._lanes) < LANES_MAX and len(self._waiting) >= BATCH_MAX):
             self._lanes.add(loop.create_task(self._lane()))
         return await future
-
-    def _expire(self) -> None:
-        """All wait equally long, so deadlines come in order and one timer serves thousands."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._deadlines and (self._deadlines[0][1].done() or self._deadlines[0][0] <= now):
-            _, future = self._deadlines.popleft()
-            if not future.done():
-                future.set_exception(Unavailable("the ledger does not answer in time"))
-        self._timer = loop.call_at(self._deadlines[0][0], self._expire) if self._deadlines else None
 
     def _place(self, gift: Gift) -> _Place:
         key = (gift.sender_id, gift.key)
@@ -231,10 +214,11 @@ class GiftWriter:
         await self._write(batch[middle:])
 
     async def _outcomes(self, gifts: Sequence[Gift]) -> list[Outcome]:
-        async with self._database.connection(self._timeout_seconds) as connection:
-            rows = await connection.fetch(
-                query("send_gifts"), self._now_ms(), self._shard, self._share, *_columns(gifts)
-            )
+        try:
+            rows = await self._rows(gifts)
+        except asyncpg.UniqueViolationError:
+            # Another node wrote one of the keys at the same moment: now it is there to be found.
+            rows = await self._rows(gifts)
         found: list[Outcome | None] = [None] * len(gifts)
         for position, outcome, transaction_id, cost, balance in rows:
             found[position - 1] = _outcome(outcome, transaction_id, cost, balance)
@@ -242,8 +226,16 @@ class GiftWriter:
             _outcomes.labels(outcome).inc(times)
         return [outcome if outcome is not None else _unanswered() for outcome in found]
 
+    async def _rows(self, gifts: Sequence[Gift]) -> list[Any]:
+        async with self._database.connection() as connection:
+            rows: list[Any] = await connection.fetch(
+                query("send_gifts"), self._now_ms(), self._shard, self._share, *columns(gifts)
+            )
+            return rows
 
-def _columns(gifts: Sequence[Gift]) -> tuple[list[object], ...]:
+
+def columns(gifts: Sequence[Gift]) -> tuple[list[object], ...]:
+    """A batch as the arrays of the statement."""
     return (
         [gift.transaction_id for gift in gifts],
         [gift.sender_id for gift in gifts],

@@ -39,13 +39,12 @@ class Ledger:
         self.books = Books(self.database, shard=15, now_ms=clock, new_transaction_id=self.new_id)
         self.writer = self.new_writer()
 
-    def new_writer(self, shard: int = 0, timeout_seconds: float = 20.0) -> GiftWriter:
+    def new_writer(self, shard: int = 0) -> GiftWriter:
         return GiftWriter(
             self.database,
             shard=shard,
             recipient_share_bps=5_000,
             now_ms=self.clock,
-            timeout_seconds=timeout_seconds,
         )
 
     def new_id(self) -> str:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.ledger.gifts import Gift, Paid
+from api.ledger.gifts import Gift, Paid, columns
+from api.ledger.queries import query
 from state.rejections import Code, Rejection
 from tests.api.conftest import Ledger
+from tests.api.house import until
 
 
 async def assert_balanced(ledger: Ledger) -> None:
@@ -76,6 +78,25 @@ async def test_sixty_four_equal_requests_at_once_are_one_transaction(ledger: Led
     assert sum(not o.replayed for o in outcomes if isinstance(o, Paid)) == 1
     assert await ledger.value("SELECT count(*) FROM ledger.transactions WHERE kind = 'gift'") == 1
     assert await ledger.coins("ada") == 900
+
+
+async def test_keys_that_another_node_is_writing_are_waited_for(ledger: Ledger) -> None:
+    """Each half of the batch meets such a key; neighbours are paid all the same."""
+    await ledger.fill("ada", 1_000)
+    gifts = [ledger.gift(key=f"key-{number}") for number in range(8)]
+    async with ledger.pool.acquire() as other, other.transaction():
+        taken = await other.fetch(
+            query("send_gifts"), ledger.clock(), 1, 5_000, *columns([gifts[number] for number in (1, 6)])
+        )
+        assert [row["outcome"] for row in taken] == ["accepted", "accepted"]
+        paying = asyncio.gather(*map(ledger.writer.pay, gifts))
+        await until(lambda: ledger.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), "a wait")
+    outcomes = await paying
+    assert [outcome.replayed for outcome in outcomes if isinstance(outcome, Paid)] == [
+        number in (1, 6) for number in range(8)
+    ]
+    assert await ledger.coins("ada") == 200
+    await assert_balanced(ledger)
 
 
 @pytest.mark.parametrize("later_ms", [0, 25 * 3_600_000])

@@ -72,6 +72,7 @@ async def test_no_hot_query_reads_a_whole_table(ledger: Ledger) -> None:
         "gifts": lambda: asyncio.gather(
             *(ledger.writer.pay(ledger.gift(f"fan-{n}", recipients=("star-1",))) for n in range(100))
         ),
+        "repeated gift": lambda: ledger.writer.pay(ledger.gift("fan-1", "known", recipients=("star-1",))),
         "first gift": lambda: ledger.writer.pay(ledger.gift("fan-1", recipients=("newcomer",))),
         "credit": lambda: ledger.fill("fan-1", 5),
         "reversal": lambda: books.reverse(reversal, "test"),
