@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from api.gifts import closed_to
 from api.rest.access import Doorkeeper
 from api.rest.calls import Call
@@ -83,19 +85,8 @@ class TokenHandlers:
             return old
         issued_at = call.now_ms // 1000
         lifetime_seconds = call.body.ttl_s or old.expires_at - old.issued_at
-        claims = Claims(
-            user_id=old.user_id,
-            room_id=old.room_id,
-            role=old.role,
-            jti=self._new_token_id(),
-            issued_at=issued_at,
-            expires_at=issued_at + lifetime_seconds,
-            permissions=old.permissions,
-            name=old.name,
-            avatar=old.avatar,
-            level=old.level,
-            vip=old.vip,
-            device_id=old.device_id,
+        claims = replace(
+            old, jti=self._new_token_id(), issued_at=issued_at, expires_at=issued_at + lifetime_seconds
         )
         return await self._signed(claims, call.now_ms, 200)
 

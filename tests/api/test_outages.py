@@ -271,8 +271,9 @@ async def no_growth(place: Place) -> AsyncIterator[None]:
 def limit_files(place: Place, limit: str) -> None:
     """Asked for as the server's own user, for whom it needs no privilege."""
     for pid in (place.postmaster(), *place.children()):
-        owner = Path(f"/proc/{pid}").stat().st_uid
-        subprocess.run(["prlimit", f"--pid={pid}", f"--fsize={limit}:unlimited"], user=owner, check=True)
+        owner = Path(f"/proc/{pid}").stat()
+        words = ["prlimit", f"--pid={pid}", f"--fsize={limit}:unlimited"]
+        subprocess.run(words, user=owner.st_uid, group=owner.st_gid, check=True)
 
 
 async def assert_survived(place: Place, fault: Callable[[Place], AbstractAsyncContextManager[None]]) -> None:
