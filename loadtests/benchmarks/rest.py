@@ -10,6 +10,7 @@ import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import msgspec
 
@@ -80,7 +81,7 @@ class Caller:
         user = f"fan-{random.randrange(SENDERS)}"
         reads = ("/v1/gifts", "/v1/rooms?limit=20", f"/v1/users/{user}/wallet", "/v1/boards/senders")
         makers: list[Callable[[], bytes]] = [self.gift, self.token, self.token]
-        makers += [lambda path=path: self.request("GET", path) for path in reads]  # type: ignore[misc]
+        makers += [partial(self.request, "GET", path) for path in reads]
         return random.choice(makers)()
 
     async def wires(self, number: int) -> list[Wire]:
