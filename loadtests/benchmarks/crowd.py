@@ -65,7 +65,7 @@ async def _measure(options: Options) -> Sample:
             await crowd.enter(await tokens(rest, room_id, [f"u{number}" for number in range(PER_ROOM)]))
         await crowd.settle()
         crowd.heard, crowd.latencies = 0, []
-        before, seconds = server.cpu_seconds(), options.size(15, 3)
+        before, seconds = server.cpu_seconds(), options.size(10, 3)
         await _talk(rest, rooms, int(seconds * MESSAGES_PER_SECOND), MESSAGES_PER_SECOND)
         await crowd.settle()
         found = sorted(crowd.latencies)
