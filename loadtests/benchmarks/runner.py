@@ -170,13 +170,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def run_all(chosen: Sequence[Benchmark], options: Options, repeats: int | None = None) -> list[Outcome]:
-    outcomes = []
+async def run_all(
+    chosen: Sequence[Benchmark],
+    options: Options,
+    repeats: int | None = None,
+    keep: Callable[[Sequence[Outcome]], None] = lambda _outcomes: None,
+) -> list[Outcome]:
+    """One after the other. `keep` hears of what there is after each: a run that is cut short is not lost."""
+    outcomes: list[Outcome] = []
     for benchmark in chosen:
         options.say(f"{benchmark.name}: {benchmark.measures}")
         own = msgspec.structs.replace(options, repeats=repeats or benchmark.repeats)
         outcomes.append(await measure(benchmark, own))
         print(table(outcomes[-1]), end="\n\n", flush=True)
+        keep(outcomes)
     return outcomes
 
 
@@ -194,11 +201,14 @@ def main(arguments: Sequence[str]) -> int:
     described = machine.describe()
     print(machine.sentence(described), end="\n\n", flush=True)
     options = Options(quick=chosen.quick)
-    outcomes = uvloop.run(run_all([known[name] for name in names], options, chosen.repeats))
+
+    def keep(outcomes: Sequence[Outcome]) -> None:
+        if chosen.json:
+            chosen.json.write_bytes(as_json(outcomes, described))
+
+    outcomes = uvloop.run(run_all([known[name] for name in names], options, chosen.repeats, keep))
     if len(outcomes) > 1:
         print(verdicts(outcomes), flush=True)
-    if chosen.json:
-        chosen.json.write_bytes(as_json(outcomes, described))
     if sum(outcome.seconds for outcome in outcomes) > ALL_SECONDS:
         print(f"note: this took longer than {ALL_SECONDS // 60} minutes", file=sys.stderr)
     return exit_code(outcomes)

@@ -108,6 +108,12 @@ async def test_every_limit_of_a_run_is_told_at_its_end() -> None:
     assert told.endswith("0.0 minutes")
 
 
+async def test_what_was_measured_is_kept_after_each_benchmark() -> None:
+    kept: list[int] = []
+    await run_all([benchmark(5.0), benchmark(None)], QUIET, 1, lambda outcomes: kept.append(len(outcomes)))
+    assert kept == [1, 2]
+
+
 async def test_a_benchmark_may_want_more_runs_than_others_and_the_command_line_has_the_last_word() -> None:
     wanting = msgspec.structs.replace(benchmark(5.0), repeats=5)
     for repeats, runs in ((None, 5), (1, 1)):
