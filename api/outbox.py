@@ -40,6 +40,7 @@ from state.rooms import Rooms
 from state.wire import encode_fields
 
 BATCH_MAX: Final = 200
+SWEEP_AFTER: Final = 5_000  # rows told by this relay
 IDLE_SECONDS: Final = 0.25  # how soon rows of a node that died are noticed
 BACKOFF_SECONDS_MAX: Final = 2.0
 TELL_SECONDS: Final = 15.0
@@ -88,6 +89,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._oldest_ms: int | None = None
+        self._unswept = 0
         # Rows that rest: until when, and since when they wait.
         self._resting: dict[Any, tuple[int, int]] = {}
         # Who paid and wants to know what its room made of it.
@@ -169,6 +171,11 @@ class Relay:
             done = await self._tell_rooms(rows)
             await connection.execute(query("outbox_drop"), done)
         _told.inc(len(done))
+        self._unswept += len(done)
+        if self._unswept >= SWEEP_AFTER:
+            self._unswept = 0
+            async with self._database.connection(TELL_SECONDS) as connection:
+                await connection.execute(query("outbox_sweep"))
         return len(done)
 
     def _rest_over(self) -> list[Any]:

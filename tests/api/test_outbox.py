@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
 from api.app import Ports, Source
 from api.ledger.gifts import Paid
@@ -188,3 +189,17 @@ async def test_a_reversal_is_taken_off_the_boards(home: House) -> None:
         {"rank": 1, "id": OWNER, "amount": 50}
     ]
     assert await home.faults() == []
+
+
+async def test_what_is_told_is_swept_out(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.outbox.SWEEP_AFTER", 3)
+    await home.fill("ada", 1_000)
+    for number in range(5):
+        await home.api.gifts.send(order(key=f"key-{number}"))
+    await home.tell_all()
+
+    async def is_swept() -> bool:
+        count = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'outbox'"
+        return bool(await home.pool.fetchval(count))
+
+    await until(is_swept, "the sweep")
