@@ -19,11 +19,11 @@ import structlog
 from sfu import ortc, sdp
 from sfu.connections import ClientTransport, MediaConsumer, MediaProducer
 from sfu.dtls import BadFingerprint
-from sfu.engine import ConsumerSpec, ProducerSpec
+from sfu.engine import ConsumerSpec, ProducerSpec, new_ssrc
 from sfu.figures import transport_figures
 from sfu.recording import Forwards
 from sfu.rtp import LEVEL_URI, MID_URI
-from sfu.sessions import OfferPeer, Refused, Rooms, Session, Turn, new_ssrc
+from sfu.sessions import OfferPeer, Refused, Rooms, Session, Turn
 from sfu.stage import Stage
 from sfu.switchboard import Switchboard
 from state import media_commands as commands
@@ -238,8 +238,6 @@ class Desk:
             ssrc=parameters["encodings"][0]["ssrc"],
             payload_type=parameters["codecs"][0]["payloadType"],
             cname=str(parameters["rtcp"]["cname"]).encode()[:255],
-            first_sequence=secrets.randbelow(0x8000),
-            first_timestamp=secrets.randbits(32),
             level_id=extensions.get(LEVEL_URI, 0),
             nack=nack,
             paused=producer is not None,
@@ -373,8 +371,6 @@ class Desk:
                 ssrc=new_ssrc(),
                 payload_type=sdp.opus(section) or ortc.OPUS_PAYLOAD_TYPE,
                 cname=f"slot{number}".encode(),
-                first_sequence=secrets.randbelow(0x8000),
-                first_timestamp=secrets.randbits(32),
                 level_id=extensions.get(LEVEL_URI, 0),
                 mid_id=extensions.get(MID_URI, 0) if mid else 0,
                 mid=mid.encode(),

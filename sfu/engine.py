@@ -41,8 +41,10 @@ an engine with its own thread does the locking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
 Address = tuple[str, int]
@@ -136,16 +138,21 @@ class ProducerSpec:
     """The sender takes NACKs."""
 
 
+def new_ssrc() -> int:
+    """Nine digits, as mediasoup's."""
+    return 100_000_000 + secrets.randbelow(900_000_000)
+
+
 @dataclass(frozen=True, slots=True)
 class ConsumerSpec:
-    """How a stream leaves; ids are those of the receiver. First numbers are given, not made up here."""
+    """How a stream leaves; ids are those of the receiver. It begins at numbers that nobody can guess."""
 
     ssrc: int
     payload_type: int
     cname: bytes
-    first_sequence: int
+    first_sequence: int = field(default_factory=partial(secrets.randbelow, 0x8000))
     """Below 0x8000: the roll-over guess of a receiver that misses the first packet stays right."""
-    first_timestamp: int
+    first_timestamp: int = field(default_factory=partial(secrets.randbits, 32))
     level_id: int = 0
     mid_id: int = 0
     mid: bytes = b""

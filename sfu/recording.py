@@ -11,7 +11,7 @@ import socket
 from dataclasses import dataclass
 
 from sfu.connections import MediaProducer
-from sfu.engine import ConsumerSpec, Engine, Handle, Suite
+from sfu.engine import ConsumerSpec, Engine, Handle, Suite, new_ssrc
 from sfu.ortc import LEVEL_ID, OPUS_PAYLOAD_TYPE
 from sfu.stage import Stage
 
@@ -53,11 +53,9 @@ class Forwards:
         self._engine.set_keys(transport, Suite.PLAIN, b"", b"")
         self._engine.select_address(transport, (self._host, port))
         spec = ConsumerSpec(
-            ssrc=100_000_000 + secrets.randbelow(900_000_000),
+            ssrc=new_ssrc(),
             payload_type=OPUS_PAYLOAD_TYPE,
             cname=user_id.encode(),
-            first_sequence=secrets.randbelow(0x8000),
-            first_timestamp=secrets.randbits(32),
             level_id=LEVEL_ID,
         )
         voice = next((p.handle for p in stage.producers.values() if p.user_id == user_id), None)

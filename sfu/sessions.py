@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,8 +62,3 @@ class Rooms(Protocol):
 
     def told_producer(self, producer: MediaProducer, room_id: str, added: bool) -> None:
         """A voice came, or went; everybody in the room is told."""
-
-
-def new_ssrc() -> int:
-    """Nine digits, as mediasoup's."""
-    return 100_000_000 + secrets.randbelow(900_000_000)

@@ -19,9 +19,10 @@ WARM_SECONDS = 2
 
 
 class Heard(msgspec.Struct):
-    """What the sampled listeners heard: latencies, and how many packets were what."""
+    """What the sampled listeners heard: how long each packet took, when it left, and how many were what."""
 
     latencies_ms: list[float]
+    departures_ns: list[int]
     counts: Counter[str]
 
     def note(self, what: str, amount: float) -> None:
@@ -54,7 +55,7 @@ class Cast:
 
     def heard(self, schedule: list[Packet], played: Played) -> Heard:
         left = self._departures(schedule, played)
-        heard = Heard([], Counter())
+        heard = Heard([], [], Counter())
         ears: dict[str, Ear] = {}
         for captured in played.captured:
             data, member = captured.data, self.room.members[captured.client]
@@ -70,6 +71,7 @@ class Cast:
             _, speaker, number, _ = HEAD.unpack_from(clear, at) if at >= 0 else (b"", 0, 0, 0)
             if number >= WARM_SECONDS * FRAMES_PER_SECOND and (left_ns := left.get((speaker, number), 0)):
                 heard.latencies_ms.append((captured.at_ns - left_ns) / 1e6)
+                heard.departures_ns.append(left_ns)
         return heard
 
     def _departures(self, schedule: list[Packet], played: Played) -> dict[tuple[int, int], int]:

@@ -120,7 +120,9 @@ class AudioRoom:
         asyncio.get_running_loop().add_reader(self.sock, self._read)
 
     def add(self) -> Member:
-        member = Member(self, len(self.members))
+        return self.admit(Member(self, len(self.members)))
+
+    def admit(self, member: Member) -> Member:
         self.members[member.address] = member
         return member
 

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from loadtests.audio.hearing import FRAMES_PER_SECOND, Cast
 from loadtests.audio.player import Count, percentile
-from loadtests.audio.room import Member
+from loadtests.audio.room import Exchange, Member
 from realtime.embedded.servers import EmbeddedServers
 from state.events import Settings as RoomSettings
 from state.media_commands import RtcOffer
-from state.ports import Done
+from state.ports import Caller, Done
 from tests.sfu.node import MediaNode, settings
 from tests.sfu.test_hostile import memory_of
 
@@ -102,6 +102,15 @@ async def full_room(redis_url: str, speakers: int, listeners: int, engine: str) 
         await node.close()
 
 
+def exchange_of(node: MediaNode, caller: Caller) -> Exchange:
+    async def exchange(sdp: str) -> str:
+        answer = await node.ask(caller, RtcOffer(sdp))
+        assert isinstance(answer, Done), answer
+        return str(answer.data["sdp"])
+
+    return exchange
+
+
 class FullRoom(Cast):
     """A room on a worker process."""
 
@@ -110,15 +119,9 @@ class FullRoom(Cast):
         self.node = node
 
     async def join(self, name: str, gate: asyncio.Semaphore, slots: int, mic: bool) -> Member:
-        caller, member = self.node.caller(name), self.room.add()
-
-        async def exchange(sdp: str) -> str:
-            answer = await self.node.ask(caller, RtcOffer(sdp))
-            assert isinstance(answer, Done), answer
-            return str(answer.data["sdp"])
-
+        member = self.room.add()
         async with gate:
-            await member.join(exchange, slots=slots, mic=mic)
+            await member.join(exchange_of(self.node, self.node.caller(name)), slots=slots, mic=mic)
         return member
 
     @property
