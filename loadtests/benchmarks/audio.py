@@ -195,9 +195,9 @@ async def measure(scene: Scene, options: Options) -> Sample:
         joins = (made.listener(number, scene.slots) for number in range(listeners))
         await gather_bounded(joins, JOINS_AT_ONCE)
         joined = made.worker_seconds() - before
+        options.say(f"    {listeners} joined in {time.monotonic() - started:.1f} s")
         give_core(made.worker_pids(), 0)
         sample = await play(made, options.size(8, 5))
-        options.say(f"    {listeners} joined in {time.monotonic() - started:.1f} s")
         return {f"{scene.name}{name}": value for name, value in sample.items()} | {
             f"{scene.name}_join_cpu": joined / listeners * 1000
         }
