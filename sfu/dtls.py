@@ -72,10 +72,10 @@ def parse_parameters(role: str, fingerprints: list[tuple[str, str]]) -> RTCDtlsP
 
 
 class Pacer:
-    """Lets one handshake step happen per turn of the loop.
+    """Lets one command, or one step of a handshake, happen per turn of the loop.
 
     A thousand clients that come back at once would otherwise keep the loop, and with it the rooms that are
-    talking, for a second: a turn of the loop reads media before it goes on with handshakes.
+    talking, for a second: a turn of the loop reads media before it goes on with them.
     """
 
     def __init__(self) -> None:

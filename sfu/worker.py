@@ -106,6 +106,7 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, call: Call) -> None:
+        await self.switchboard.pacer.turn()
         try:
             answer = await self.desk.perform(call.caller, call.command)
         except Unavailable as failure:
