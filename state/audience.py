@@ -149,11 +149,12 @@ class Audience:
         self, room_id: str, connection_id: str, profile: Profile, *, capacity: int
     ) -> Joined | Rejection:
         """A connection of this node enters a room; ROOM_FULL when it holds no more users."""
+        token = self._lease.token
         try:
             joined = await self._enter(room_id, connection_id, profile, capacity)
         except (Unavailable, asyncio.CancelledError):
             # It may have gone in without our knowing: nobody would ever take it out again.
-            self._later(lambda: self._take_out_unless_here(room_id, connection_id, profile))
+            self._later(lambda: self._take_out_unless_here(room_id, connection_id, profile, token))
             raise
         if isinstance(joined, Rejection):
             return joined
@@ -191,7 +192,10 @@ class Audience:
         if (room_id, token) not in self._noted:
             await self._store.note_room(room_id, node, token)
             self._noted.add((room_id, token))
-        return await self._store.enter(room_id, node, token, connection_id, profile, capacity)
+        entered = await self._store.enter(room_id, node, token, connection_id, profile, capacity)
+        if self._lease.token != token:
+            raise Unavailable("this node was given up meanwhile, and what it held under its last lease")
+        return entered
 
     # --- Going --------------------------------------------------------------------------------------------
 
@@ -235,10 +239,12 @@ class Audience:
             self._announcer.left(room_id, user_id, reason, online)
             await self._gone(room_id, user_id, keep_seat=keep_seat)
 
-    async def _take_out_unless_here(self, room_id: str, connection_id: str, profile: Profile) -> None:
+    async def _take_out_unless_here(
+        self, room_id: str, connection_id: str, profile: Profile, token: int
+    ) -> None:
         """After a coming without an answer: the same connection may have tried again, and be in."""
         if connection_id not in self._local.get(room_id, {}):
-            await self._take_out(room_id, connection_id, profile, "dropped", keep_seat=True)
+            await self._take_out(room_id, connection_id, profile, "dropped", keep_seat=True, token=token)
         if connection_id in self._local.get(room_id, {}):
             self.assert_room(room_id)
 

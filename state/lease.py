@@ -35,6 +35,7 @@ class Lease(Fence):
         self._task: asyncio.Task[None] | None = None
         self._on_fenced: list[Callable[[], None]] = []
         self._on_again: list[Callable[[], None]] = []
+        self._last_token = 0
         self.node = node
         self.token = 0
 
@@ -92,13 +93,13 @@ class Lease(Fence):
         reply = await self._server.script(
             "lease",
             (keys.leases, keys.dying, keys.reaped, keys.tokens),
-            (self.node, self.token, int(self._lease_seconds * 1000)),
+            (self.node, self.token, int(self._lease_seconds * 1000), self._last_token),
         )
         if reply[0] == b"fenced":
             self.lose()
             await self.renew()
             return
-        self.token = reply[1]
+        self.token = self._last_token = reply[1]
         self._renewed_at = asked_at
         if self._unbroken_since is None:
             self._unbroken_since = asked_at

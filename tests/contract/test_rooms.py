@@ -17,6 +17,7 @@ from state.ports import Done
 from state.rejections import Code, Rejection
 from state.room import seat_of
 from state.store import Loaded
+from tests.contract.crowd import act
 from tests.contract.nodes import ROOM, ServerFactory, Watcher, join, node, open_room, until, watch
 
 Nodes = tuple[Kernel, Kernel]
@@ -113,26 +114,12 @@ async def test_a_hot_room_on_two_nodes(nodes: Nodes) -> None:
     watchers = (Watcher(), Watcher())
     for kernel, watcher in zip(nodes, watchers, strict=True):
         await watch(kernel, watcher)
-    sent: list[str] = []
-
-    async def user(kernel: Kernel, number: int) -> None:
-        who = Actor(f"u{number}")
-        for turn in range(20):
-            text = f"{number}/{turn}"
-            command = ChatSend(text=text, cid=f"c{number}-{turn}")
-            answers = await asyncio.gather(*(kernel.rooms.perform(ROOM, who, command) for _ in range(2)))
-            assert isinstance(answers[0], Done)
-            assert answers[0] == answers[1]
-            sent.append(text)
-            await kernel.rooms.perform(ROOM, who, SeatTake(index=-1))
-            await kernel.rooms.perform(ROOM, who, SeatLeave())
-
-    await asyncio.gather(*(user(nodes[number % 2], number) for number in range(128)))
+    said = await asyncio.gather(*(act(kernel, range(number, 128, 2)) for number, kernel in enumerate(nodes)))
     room = (await one.store.load(ROOM)).room  # type: ignore[union-attr]
     await until(lambda: all(watcher.position == (room.epoch, room.seq) for watcher in watchers))
     assert watchers[0].events == watchers[1].events
     texts = [event.text for event in watchers[0].seen(e.ChatMessage)]
-    assert sorted(texts) == sorted(sent)
+    assert sorted(texts) == sorted(said[0] + said[1])
     assert [recorded.seq for recorded in watchers[0].events] == list(range(1, room.seq + 1))
 
 

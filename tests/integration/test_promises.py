@@ -11,7 +11,11 @@ import pytest
 
 from loadtests.clients.streams import Connection
 from state.commands import ChatSend, ModBan
+from state.events import ChatMessage
 from state.ports import Done
+from tests.contract.nodes import Watcher as RoomWatcher
+from tests.contract.nodes import until
+from tests.contract.nodes import watch as watch_room
 from tests.integration.clients import Client, Clients
 from tests.integration.nodes import Cluster, token
 from tests.integration.reconnects import SPEAKER, first_difference
@@ -120,6 +124,34 @@ async def test_a_node_without_redis_lets_nobody_in(nodes: Cluster, clients: Clie
     await ann.event("chat:message", text="back")
     await idle.join()
     await redis.close()
+
+
+async def test_a_node_stopped_for_half_a_minute_drops_its_sockets_and_writes_nothing(nodes: Cluster) -> None:
+    """What it reads when it goes on is a half minute old, and its users are long away for the others."""
+    node = await nodes.start()
+    await nodes.room()
+    watcher = RoomWatcher()
+    view = await watch_room(nodes.kernel, watcher, "lounge")
+    ann = Connection(node.url, token("ann"))
+    await ann.connect()
+    assert (await ann.call("room:join", {}))["ok"]
+    assert (await ann.call("seat:take", {"index": 1}))["ok"]
+    node.process.send_signal(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    ann.post("chat:send", {"text": "late"})
+    while view.room.seats[1].away_since is None:
+        assert time.monotonic() - stopped_at < 10
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(30 - (time.monotonic() - stopped_at))
+    node.process.send_signal(signal.SIGCONT)
+    continued_at = time.monotonic()
+    while ann.connected:
+        assert time.monotonic() - continued_at < 5
+        await asyncio.sleep(0.01)
+    room = await nodes.kernel.rooms.load("lounge")
+    assert room is not None
+    await until(lambda: view.seq == room.seq)
+    assert watcher.seen(ChatMessage) == []
 
 
 async def test_a_reader_that_stops_costs_only_itself(nodes: Cluster) -> None:

@@ -94,3 +94,26 @@ async def test_who_tries_again_at_once_stays(kernel: Kernel) -> None:
     await kernel.audience.join("lounge", "node1.1", ANN, capacity=10)
     await asyncio.sleep(0.3)  # by then what follows a lost answer has run
     assert await kernel.audience.online("lounge") == 1
+
+
+async def test_who_joins_while_the_node_is_given_up_has_not_joined(kernel: Kernel) -> None:
+    """The others take out what was held under the last lease: who came in under it would not be seen again."""
+    gate = server_of(kernel).gate = asyncio.Event()
+    joining = asyncio.create_task(kernel.audience.join("lounge", "node1.1", ANN, capacity=10))
+    await asyncio.sleep(0.05)
+    kernel.lease.lose()
+    await kernel.lease.renew()
+    gate.set()
+    with pytest.raises(Unavailable):
+        await joining
+    assert kernel.audience.connections("lounge") == {}
+    await nobody_is_left(kernel)
+
+
+async def test_a_token_never_comes_again(kernel: Kernel) -> None:
+    """Not even where the server lost its counter: what was given up under it would be taken for this."""
+    before = kernel.lease.token
+    await kernel.server.execute("DEL", kernel.keys.tokens)
+    kernel.lease.lose()
+    await kernel.lease.renew()
+    assert kernel.lease.token > before

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +16,11 @@ from state.kernel import Kernel, build_kernel
 from state.room import can_publish
 from state.settings import Redis, Rooms, Settings
 from tests.contract.nodes import ROOM, Watcher, join, open_room, until, watch
+from tests.state.processes import hear, node_process
 
-ROOT = Path(__file__).parents[2]
 AWAY_SECONDS = 10.0
 GRACE_SECONDS = 4.0
+STOPPED_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -34,40 +32,13 @@ async def one(redis_url: str) -> AsyncIterator[Kernel]:
     await kernel.close()
 
 
-@asynccontextmanager
-async def _process(url: str, name: str, *users: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.state.node_process", url, name, *users,
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        await _hear(process, "ready")
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
-        await process.wait()
-
-
-async def _hear(process: asyncio.subprocess.Process, word: str, seconds: float = 20.0) -> list[str]:
-    """Read until the process says this; all it said."""
-    assert process.stdout is not None
-    said: list[str] = []
-    async with asyncio.timeout(seconds):
-        while not said or not said[-1].startswith(word):
-            line = (await process.stdout.readline()).decode().strip()
-            assert line, said
-            said.append(line)
-    return said
-
-
 async def test_a_killed_nodes_users_are_away_then_gone_unless_they_return(
     one: Kernel, redis_url: str
 ) -> None:
     await open_room(one)
     watcher = Watcher()
     view = await watch(one, watcher)
-    async with _process(redis_url, "two", "ann", "ben") as process:
+    async with node_process(redis_url, "two", "ann", "ben") as process:
         await one.rooms.perform(ROOM, SYSTEM, MicMuteUser(user_id="ann", muted=True))
         await until(lambda: view.room.seats[2].user is not None)
         process.send_signal(signal.SIGKILL)
@@ -92,14 +63,16 @@ async def test_a_stopped_node_is_fenced_and_writes_nothing(one: Kernel, redis_ur
     await open_room(one)
     watcher = Watcher()
     view = await watch(one, watcher)
-    async with _process(redis_url, "two", "ann") as process:
-        await _hear(process, "wrote Done")
+    async with node_process(redis_url, "two", "ann") as process:
+        await hear(process, "wrote Done")
         process.send_signal(signal.SIGSTOP)
+        stopped_at = time.monotonic()
         await until(lambda: one.reaper.reaped == 1, 15)
         await until(lambda: view.room.seats[1].user is None, GRACE_SECONDS + 3)
+        await asyncio.sleep(STOPPED_SECONDS - (time.monotonic() - stopped_at))
         written = len(watcher.seen(e.ChatMessage))
         process.send_signal(signal.SIGCONT)
-        said = await _hear(process, "fenced")
+        said = await hear(process, "fenced")
         # It learns at once; what it tried before was refused, and until then nothing came through.
         assert len(watcher.seen(e.ChatMessage)) - written == sum(
             word == "wrote Done" for word in said[said.index("fenced") :]
