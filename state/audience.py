@@ -2,11 +2,12 @@
 
 Membership commutes, so it lives outside the document: a join is one script call, whatever else happens in
 the room. What follows from it (a seat that waits in silence, an announcement) is said to the room as
-commands that may be repeated. A node remembers what it holds, and says it again when the server forgot.
+commands that may be repeated. A node remembers what it holds, and says it again when the server forgot; and
+now and then it compares, since a server that fell back also knows again who left since.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -22,7 +23,7 @@ from state.rejections import Code, Rejection, Unavailable
 from state.room import is_concerned
 from state.rooms import Rooms
 from state.server import Server
-from state.supervision import stop
+from state.supervision import repeat, stop
 
 _profile_decoder: Final = msgspec.msgpack.Decoder(Profile)
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -30,6 +31,7 @@ _PAUSE_S: Final = 0.1
 _PAUSE_S_MAX: Final = 1.0
 _SEEN_S: Final = 0.3
 _UNBOUNDED: Final = 2**53
+_ROOMS_AT_ONCE: Final = 16
 
 
 class Joined(Struct, frozen=True):
@@ -45,6 +47,10 @@ class MembersPage(Struct, frozen=True):
     members: list[Profile]
     next_cursor: str | None
     total: int
+
+
+def _texts(words: Iterable[bytes]) -> set[str]:
+    return {bytes(word).decode() for word in words}
 
 
 class AudienceStore:
@@ -83,14 +89,26 @@ class AudienceStore:
         keys = self._keys
         return keys.members(room_id), keys.profiles(room_id), keys.counts(room_id)
 
+    async def held(self, room_id: str, node: str, token: int) -> set[str]:
+        """The connections that a node holds in a room, as the server knows them."""
+        return _texts(await self._server.execute("HKEYS", self._keys.held(room_id, node, token)))
+
+    async def user_of(self, room_id: str, node: str, token: int, connection_id: str) -> str | None:
+        """The user of one of them."""
+        user = await self._server.execute("HGET", self._keys.held(room_id, node, token), connection_id)
+        return bytes(user).decode() if user else None
+
+    async def rooms_of(self, node: str, token: int) -> set[str]:
+        """The rooms that a node has noted."""
+        return _texts(await self._server.execute("SMEMBERS", self._keys.rooms_of(node, token)))
+
     async def note_room(self, room_id: str, node: str, token: int) -> None:
         """Say that this node holds connections in a room, so that a reaper knows where to look."""
         await self._server.execute("SADD", self._keys.rooms_of(node, token), room_id)
 
     async def holders(self, room_id: str) -> list[str]:
         """Each `node:token` that holds connections in the room."""
-        found = await self._server.execute("SMEMBERS", self._keys.holders(room_id))
-        return sorted(bytes(holder).decode() for holder in found)
+        return sorted(_texts(await self._server.execute("SMEMBERS", self._keys.holders(room_id))))
 
     async def member(self, room_id: str, user_id: str) -> Profile | None:
         """A user of the room, or None if it is not there."""
@@ -134,6 +152,8 @@ class Audience:
         self._lease = lease
         self._announcer = announcer
         self._local: dict[str, dict[str, Profile]] = {}
+        self._coming: set[str] = set()
+        self._suspects: set[tuple[str, str]] = set()
         self._noted: set[tuple[str, int]] = set()
         self._tasks: dict[asyncio.Task[None], None] = {}  # in the order of their birth
         lease.on_fenced(self._forget)
@@ -150,12 +170,15 @@ class Audience:
     ) -> Joined | Rejection:
         """A connection of this node enters a room; ROOM_FULL when it holds no more users."""
         token = self._lease.token
+        self._coming.add(connection_id)
         try:
             joined = await self._enter(room_id, connection_id, profile, capacity)
         except (Unavailable, asyncio.CancelledError):
             # It may have gone in without our knowing: nobody would ever take it out again.
             self._later(lambda: self._take_out_unless_here(room_id, connection_id, profile, token))
             raise
+        finally:
+            self._coming.discard(connection_id)
         if isinstance(joined, Rejection):
             return joined
         self._local.setdefault(room_id, {})[connection_id] = profile
@@ -327,6 +350,40 @@ class Audience:
                     await self._take_out(room_id, connection_id, profile, "dropped", keep_seat=True)
 
             await self._insist(enter)
+
+    def start(self, check_seconds: float) -> None:
+        """Compare every so often."""
+        task = repeat(check_seconds, self._check)
+        self._tasks[task] = None
+
+    async def _check(self) -> None:
+        node, token = self._lease.node, self._lease.token
+        if not self._lease.is_held():
+            return
+        rooms = sorted({*await self._store.rooms_of(node, token), *self._local})
+        suspects, self._suspects = self._suspects, set()
+        for start in range(0, len(rooms), _ROOMS_AT_ONCE):
+            part = rooms[start : start + _ROOMS_AT_ONCE]
+            await asyncio.gather(*(self._check_room(room_id, token, suspects) for room_id in part))
+
+    async def _check_room(self, room_id: str, token: int, suspects: set[tuple[str, str]]) -> None:
+        """Who is unknown here may be on its way out: only what is found on two looks is taken out."""
+        before = list(self._local.get(room_id, {}))
+        held = await self._store.held(room_id, self._lease.node, token)
+        if self._lease.token != token:
+            return
+        here = self._local.get(room_id, {})
+        if any(connection_id in here and connection_id not in held for connection_id in before):
+            self.assert_room(room_id)
+        for connection_id in sorted(held - here.keys() - self._coming):
+            finding = (room_id, connection_id)
+            self._suspects.add(finding)
+            if finding not in suspects:
+                continue
+            user_id = await self._store.user_of(room_id, self._lease.node, token, connection_id)
+            if user_id is not None:
+                profile = Profile(user_id)
+                await self._take_out(room_id, connection_id, profile, "dropped", keep_seat=True, token=token)
 
     # --- Reading ------------------------------------------------------------------------------------------
 

@@ -134,6 +134,7 @@ class Kernel(Outpost):
             away_grace_ms=int(timing.seat_kept_seconds * 1000),
             idle_close_ms=int(timing.idle_close_seconds * 1000),
         )
+        self._check_seconds = timing.sweep_seconds
         self.clock = Clock(self.rooms, now_ms=now_ms, random_bytes=random_bytes)
         self.announcer = Announcer(self.rooms, now_ms=now_ms, random_bytes=random_bytes)
         self.audience = Audience(
@@ -164,6 +165,7 @@ class Kernel(Outpost):
         """Connect, take the lease, and begin all that runs by itself."""
         await super().open()
         await self.lease.open()
+        self.audience.start(self._check_seconds)
         self.reaper.start()
         self.sweep.start()
 

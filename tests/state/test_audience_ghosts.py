@@ -13,11 +13,12 @@ from state.identity import Profile
 from state.kernel import Kernel, real_environment
 from state.rejections import Unavailable
 from state.server import Value
-from state.settings import Settings
+from state.settings import Rooms, Settings
 from tests.model.server import ModelProcess, ModelServer
 
 ANN = Profile("ann")
 PATIENCE_SECONDS = 5.0
+SETTINGS = Settings(rooms=Rooms(sweep_seconds=0.2))
 
 
 class ForgetfulServer(ModelServer):
@@ -40,7 +41,7 @@ class ForgetfulServer(ModelServer):
 async def kernel() -> AsyncIterator[Kernel]:
     environment = real_environment()
     server = ForgetfulServer(ModelProcess(environment.now_ms))
-    made = Kernel(server, Settings(), "node1", environment)
+    made = Kernel(server, SETTINGS, "node1", environment)
     await made.open()
     await made.rooms.create("lounge", "olga", RoomSettings(name="lounge"))
     yield made
@@ -97,7 +98,7 @@ async def test_who_tries_again_at_once_stays(kernel: Kernel) -> None:
 
 
 async def test_who_joins_while_the_node_is_given_up_has_not_joined(kernel: Kernel) -> None:
-    """The others take out what was held under the last lease: who came in under it would not be seen again."""
+    """The others take out what was held under the last lease, and with it who came in under it."""
     gate = server_of(kernel).gate = asyncio.Event()
     joining = asyncio.create_task(kernel.audience.join("lounge", "node1.1", ANN, capacity=10))
     await asyncio.sleep(0.05)
@@ -117,3 +118,23 @@ async def test_a_token_never_comes_again(kernel: Kernel) -> None:
     kernel.lease.lose()
     await kernel.lease.renew()
     assert kernel.lease.token > before
+
+
+async def test_who_left_before_the_server_fell_back_is_taken_out_again(kernel: Kernel) -> None:
+    """A replica that takes over may know a connection that is gone; its node lives, so nobody reaps it."""
+    await kernel.audience.join("lounge", "node1.1", ANN, capacity=10)
+    process = server_of(kernel).process
+    behind = process.data.snapshot()
+    await kernel.audience.leave("lounge", "node1.1")
+    process.data.put_back(behind)
+    assert await kernel.audience.online("lounge") == 1
+    await nobody_is_left(kernel)
+
+
+async def test_who_the_server_forgot_is_said_again(kernel: Kernel) -> None:
+    before = server_of(kernel).process.data.snapshot()
+    await kernel.audience.join("lounge", "node1.1", ANN, capacity=10)
+    server_of(kernel).process.data.put_back(before)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await kernel.audience.online("lounge"):
+            await asyncio.sleep(0.01)
