@@ -134,7 +134,7 @@ MUTATIONS: dict[str, ScriptMutation | KernelMutation] = {
         "enter", "ARGV[4], ARGV[5]) == 1", "ARGV[4], ARGV[5]) >= 0"
     ),
     "whoever sits may sit again": KernelMutation(seats, "seat_of", _ignores),
-    "departing does not count": ScriptMutation("depart", "KEYS[3], ARGV[3], -1)", "KEYS[3], ARGV[3], 0)"),
+    "departing does not count": ScriptMutation("depart", "KEYS[3], ARGV[5], -1)", "KEYS[3], ARGV[5], 0)"),
     "reaping leaves the members": ScriptMutation("reap", "redis.call('ZREM', KEYS[1], user)", ""),
     "a node applies across gaps": KernelMutation(following.Followers, "_take", _applies_across_gaps),
     "a node does not repair after a reconnect, nor look": KernelMutation(
