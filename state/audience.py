@@ -187,7 +187,13 @@ class Audience:
             if joined.online < limits.MEMBER_BATCH_FROM:
                 await self._seen(room_id, told)
         await self._returned(room_id, profile.user_id)
+        self._refuse_if_given_up(token)
         return joined
+
+    def _refuse_if_given_up(self, token: int) -> None:
+        """What was held under an earlier lease is taken out by the others."""
+        if self._lease.token != token:
+            raise Unavailable("this node was given up meanwhile")
 
     async def _seen(self, room_id: str, told: asyncio.Future[int]) -> None:
         """In a small room one finds oneself counted: wait until our copy says so, but not for long."""
@@ -216,8 +222,7 @@ class Audience:
             await self._store.note_room(room_id, node, token)
             self._noted.add((room_id, token))
         entered = await self._store.enter(room_id, node, token, connection_id, profile, capacity)
-        if self._lease.token != token:
-            raise Unavailable("this node was given up meanwhile, and what it held under its last lease")
+        self._refuse_if_given_up(token)
         return entered
 
     # --- Going --------------------------------------------------------------------------------------------

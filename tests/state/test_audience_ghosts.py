@@ -111,6 +111,20 @@ async def test_who_joins_while_the_node_is_given_up_has_not_joined(kernel: Kerne
     await nobody_is_left(kernel)
 
 
+async def test_nor_has_who_came_in_a_moment_before(kernel: Kernel) -> None:
+    """A join is over when the room counts the user: the gateway has nobody to drop before."""
+    joining = asyncio.create_task(kernel.audience.join("lounge", "node1.1", ANN, capacity=10))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not kernel.audience.connections("lounge"):
+            await asyncio.sleep(0)
+    assert not joining.done()
+    kernel.lease.lose()
+    await kernel.lease.renew()
+    with pytest.raises(Unavailable):
+        await joining
+    assert kernel.audience.connections("lounge") == {}
+
+
 async def test_a_token_never_comes_again(kernel: Kernel) -> None:
     """Not even where the server lost its counter: what was given up under it would be taken for this."""
     before = kernel.lease.token
