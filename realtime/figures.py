@@ -25,8 +25,18 @@ _seconds = Histogram(
 )
 _events = Counter("flylive_room_events", "Events of rooms that this node passed on.")
 _deliveries = Counter("flylive_deliveries", "Events of rooms times the clients that got them.")
-# Few, whatever the number of idle clients. Only counted when somebody asks, who does so from the loop.
-Gauge("flylive_tasks", "Tasks of the event loop.").set_function(lambda: len(asyncio.all_tasks()))
+
+
+def _tasks() -> int:
+    """Few, whatever the number of idle clients. Counted only when somebody asks, and outside a loop there are
+    none."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
+
+
+Gauge("flylive_tasks", "Tasks of the event loop.").set_function(_tasks)
 
 
 def connect_accepted() -> None:
