@@ -39,6 +39,7 @@ from state.ids import Identifier
 from state.media_commands import RtcCapabilities as RtcCapabilities
 from state.media_commands import RtcCloseConsumer as RtcCloseConsumer
 from state.media_commands import RtcCloseProducer as RtcCloseProducer
+from state.media_commands import RtcCommand as RtcCommand
 from state.media_commands import RtcConnectTransport as RtcConnectTransport
 from state.media_commands import RtcConsume as RtcConsume
 from state.media_commands import RtcCreateTransport as RtcCreateTransport
@@ -396,21 +397,7 @@ Command = (
     | GiftSend
     | WalletGet
     | RankGet
-    | RtcCapabilities
-    | RtcCreateTransport
-    | RtcConnectTransport
-    | RtcProduce
-    | RtcProducers
-    | RtcConsume
-    | RtcResumeConsumer
-    | RtcPauseConsumer
-    | RtcCloseConsumer
-    | RtcCloseProducer
-    | RtcRestartIce
-    | RtcStats
-    | RtcOffer
-    | RtcForward
-    | RtcStopForward
+    | RtcCommand
 )
 
 
