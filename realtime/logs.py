@@ -14,9 +14,12 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any, TextIO
 
 import msgspec
-import structlog
 
+from realtime.imports import without
 from state.settings import Log
+
+with without("better_exceptions", "rich"):  # they come with the tools of development; a node has neither
+    import structlog
 
 MASK = "***"
 SECRET_FIELDS = frozenset({"authorization", "cookie", "key", "password", "secret", "service_key", "token"})

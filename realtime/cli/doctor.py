@@ -23,7 +23,7 @@ from realtime.embedded import binaries
 from realtime.embedded.servers import EmbeddedServers
 from realtime.failures import EXIT_DONE, EXIT_FAILED, CannotStart
 from realtime.listeners import bound_socket
-from realtime.requirements import POSTGRES_MINIMUM, is_new_enough, plain_url
+from realtime.requirements import POSTGRES_MINIMUM, is_new_enough
 from state.settings import Settings
 
 FILES_WANTED = 65_536
@@ -31,6 +31,7 @@ DISK_WANTED_BYTES = 1024**3
 CLOCK_SKEW_MS = 500
 SECRET_LENGTH_WANTED = 24
 ANSWER_SECONDS = 5.0
+_SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis+cluster": "redis", "rediss+cluster": "rediss"}
 
 Level = Literal["ok", "warning", "failed"]
 
@@ -134,6 +135,12 @@ def _valkey(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "valkey", f"embedded, {binaries.valkey_server()}")
         return
     yield from asyncio.run(asyncio.wait_for(_redis_findings(settings.redis.url), ANSWER_SECONDS))
+
+
+def plain_url(url: str) -> str:
+    """The URL in the words of the client library, which knows neither clusters nor Valkey by scheme."""
+    scheme, separator, rest = url.partition("://")
+    return f"{_SCHEMES.get(scheme, scheme)}{separator}{rest}"
 
 
 async def _redis_findings(url: str) -> list[Finding]:

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
-import engineio
 from aiohttp import web
 
 from realtime.engine import framing
@@ -36,6 +35,7 @@ from realtime.engine.requests import (
 )
 from realtime.engine.session import CLOSED, OPEN, POLLING, PROBING, Session
 from realtime.engine.wheel import Wheel
+from realtime.stock import engineio
 
 PROBE_ANSWER = framing.frame(framing.TEXT, b"3probe")
 PROTOCOL_VERSION = "4"

@@ -13,7 +13,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import socketio
 from socketio.packet import CONNECT_ERROR
 
 from realtime.engine.limits import Limits
@@ -27,6 +26,7 @@ from realtime.socketio.group import Fanout, Group
 from realtime.socketio.handlers import Handlers
 from realtime.socketio.interface import Application
 from realtime.socketio.manager import Manager
+from realtime.stock import socketio
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio has no types

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from realtime.failures import CannotStart
-from realtime.requirements import is_new_enough, plain_url, refuse_old_postgres, refuse_unusable_redis
+from realtime.requirements import is_new_enough, refuse_old_postgres, refuse_unusable_redis
 from state.settings import Redis
 
 
@@ -51,9 +51,3 @@ def test_versions() -> None:
     refuse_old_postgres(15)
     with pytest.raises(CannotStart, match="version 14, 15 or newer is needed"):
         refuse_old_postgres(14)
-
-
-def test_schemes_of_ours_become_those_of_the_library() -> None:
-    assert plain_url("redis+cluster://host:1") == "redis://host:1"
-    assert plain_url("valkeys://host:1") == "rediss://host:1"
-    assert plain_url("unix:///run/x.sock") == "unix:///run/x.sock"
