@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from loadtests.benchmarks.processes import free_port
 from realtime.engine.front import FrontSite
 from realtime.engine.limits import Limits
 from realtime.engine.server import Engine
@@ -77,9 +78,8 @@ async def running(limits: Limits, port: int = 0, *, front: bool = True) -> Async
     app, server, engine = build(limits)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    first = bound("127.0.0.1", port)
-    port = first.getsockname()[1]
-    for sock in (first, bound("::1", port)):
+    port = port or free_port()
+    for sock in (bound("127.0.0.1", port), bound("::1", port)):
         site = FrontSite(runner, sock, [server.eio, engine]) if front else web.SockSite(runner, sock)
         await site.start()
     try:

@@ -103,7 +103,7 @@ async def join(kernel: Kernel, user_id: str, number: int = 1, room_id: str = ROO
     return Actor(user_id)
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
     """Wait until it is so."""
     async with asyncio.timeout(seconds):
         while not condition():

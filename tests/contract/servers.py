@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,24 +15,20 @@ from pathlib import Path
 
 import redis
 
+from loadtests.benchmarks.processes import free_port
 from realtime.embedded import binaries
 from realtime.embedded.child import die_with_parent
 
-_READY_SECONDS = 20.0
+_READY_SECONDS = 60.0
+BUS_ABOVE = 10_000
 
 
-def free_port(also_above: int = 0) -> int:
-    """A TCP port that is free now; with `also_above`, so is the one that much higher."""
+def bus_port() -> int:
+    """A free port whose neighbour `BUS_ABOVE` it, where members of a cluster talk, is free too."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            if not also_above:
-                return port
-            try:
-                second.bind(("127.0.0.1", port + also_above))
-            except (OSError, OverflowError):
-                continue
+        port = free_port()
+        with contextlib.suppress(OSError), socket.socket() as bus:
+            bus.bind(("127.0.0.1", port + BUS_ABOVE))
             return port
 
 
@@ -59,7 +56,7 @@ class ServerProcess:
         return f"redis://127.0.0.1:{self.port}"
 
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, socket_timeout=20)
 
     def start(self) -> ServerProcess:
         words: list[str] = []
@@ -131,7 +128,7 @@ class ClusterProcesses:
 
     def start(self) -> ClusterProcesses:
         for _ in range(3):
-            port = free_port(also_above=10_000)
+            port = bus_port()
             node = ServerProcess(port=port, cluster_enabled="yes", cluster_node_timeout="2000")
             self.nodes.append(node.start())
         bounds = [0, 5461, 10923, 16384]
@@ -146,7 +143,7 @@ class ClusterProcesses:
     def add_replica(self, index: int) -> ServerProcess:
         """A replica of one master, up to date and ready to take over."""
         master = self.nodes[index]
-        port = free_port(also_above=10_000)
+        port = bus_port()
         replica = ServerProcess(port=port, cluster_enabled="yes", cluster_node_timeout="2000").start()
         self.replicas.append(replica)
         with master.client() as client, replica.client() as other:

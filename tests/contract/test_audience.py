@@ -113,14 +113,15 @@ async def test_a_dropped_user_is_away_and_back(nodes: Nodes) -> None:
     assert watcher.seen(e.SeatChanged)[-1].cause == "timeout"
 
 
-async def test_leaving_frees_the_seat_at_once(nodes: Nodes) -> None:
-    one, _ = nodes
-    await open_room(one)
-    view = await watch(one, Watcher())
-    ann = await join(one, "ann")
-    await one.rooms.perform(ROOM, ann, SeatTake(index=1))
-    await one.audience.leave(ROOM, "one.ann1")
-    await until(lambda: seat_of(view.room, "ann") is None, 0.5)
+async def test_leaving_frees_the_seat_at_once(make_server: ServerFactory) -> None:
+    """Not when the time is over for which who was dropped keeps it."""
+    async with node(make_server, "one", seat_kept_seconds=600.0) as one:
+        await open_room(one)
+        view = await watch(one, Watcher())
+        ann = await join(one, "ann")
+        await one.rooms.perform(ROOM, ann, SeatTake(index=1))
+        await one.audience.leave(ROOM, "one.ann1")
+        await until(lambda: seat_of(view.room, "ann") is None)
 
 
 async def test_a_node_that_falls_silent_is_given_up_once(nodes: Nodes, make_server: ServerFactory) -> None:
@@ -134,8 +135,8 @@ async def test_a_node_that_falls_silent_is_given_up_once(nodes: Nodes, make_serv
         await join(two, "ben")
         await three.rooms.perform(ROOM, ann, SeatTake(index=1))
         await three.lease.close()  # it goes on, but is not heard any more
-        await until(lambda: one.reaper.reaped + two.reaper.reaped == 1, 10)
-        await until(lambda: view.room.seats[1].away_since is not None, 10)
+        await until(lambda: one.reaper.reaped + two.reaper.reaped == 1)
+        await until(lambda: view.room.seats[1].away_since is not None)
         await until(lambda: watcher.seen(e.MemberLeft))
         assert watcher.seen(e.MemberLeft) == [e.MemberLeft("ann", "lost")]
         assert await one.audience.online(ROOM) == 1
@@ -187,7 +188,7 @@ async def test_a_fenced_node_begins_again(nodes: Nodes) -> None:
     fenced: list[int] = []
     two.audience.on_fenced(lambda: fenced.append(1))
     await two.lease.close()
-    await until(lambda: one.reaper.reaped == 1, 10)
+    await until(lambda: one.reaper.reaped == 1)
     await two.lease.renew()
     assert fenced == [1]
     assert two.lease.token > token
@@ -207,6 +208,6 @@ async def test_what_the_server_forgot_is_said_again(nodes: Nodes) -> None:
     await one.server.execute("DEL", one.keys.counts(ROOM))
     await two.lease.renew()
     await until(two.lease.is_held)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while await one.audience.online(ROOM) != 1:
             await asyncio.sleep(0.01)

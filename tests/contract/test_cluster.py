@@ -73,12 +73,12 @@ async def test_a_master_that_dies_is_replaced(
     owner = own_cluster.owner_of(SLOT)
     own_cluster.add_replica(owner)
     async with Load(nodes) as load:
-        await load.progress(5)
+        await load.progress()
         before = load.views[0].epoch
         own_cluster.nodes[owner].kill()
         furthest = max(view.seq for view in load.views)
-        await until(lambda: all(view.epoch > before for view in load.views), 20)
-        await load.progress(5)
+        await until(lambda: all(view.epoch > before for view in load.views), 60)
+        await load.progress()
         for watcher in load.watchers:
             assert watcher.resets[0][1] >= furthest
         await load.agree()
@@ -91,11 +91,11 @@ async def test_a_slot_that_moves_takes_its_room_along(
     source = own_cluster.nodes[own_cluster.owner_of(SLOT)]
     goal = own_cluster.nodes[(own_cluster.owner_of(SLOT) + 1) % 3]
     async with Load(nodes) as load:
-        await load.progress(5)
+        await load.progress()
         before = load.views[0].epoch
         await asyncio.to_thread(_move_slot, source.port, goal.port, [node.port for node in own_cluster.nodes])
-        await until(lambda: all(view.epoch > before for view in load.views), 10)
-        await load.progress(5)
+        await until(lambda: all(view.epoch > before for view in load.views), 60)
+        await load.progress()
         await load.agree()
 
 
@@ -108,7 +108,7 @@ def _move_slot(source_port: int, goal_port: int, ports: list[int]) -> None:
     goal.execute_command("CLUSTER", "SETSLOT", SLOT, "IMPORTING", source_id)
     source.execute_command("CLUSTER", "SETSLOT", SLOT, "MIGRATING", goal_id)
     while keys := source.execute_command("CLUSTER", "GETKEYSINSLOT", SLOT, 100, NEVER_DECODE=True):
-        source.execute_command("MIGRATE", "127.0.0.1", goal_port, "", 0, 1000, "KEYS", *keys)
+        source.execute_command("MIGRATE", "127.0.0.1", goal_port, "", 0, 10_000, "KEYS", *keys)
     for port in (goal_port, source_port, *ports):
         with redis.Redis(port=port) as client:
             client.execute_command("CLUSTER", "SETSLOT", SLOT, "NODE", goal_id)

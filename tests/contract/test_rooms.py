@@ -315,5 +315,5 @@ async def test_a_seat_of_nobody_is_found_by_the_sweep(nodes: Nodes) -> None:
     await one.rooms.perform(ROOM, ANN, SeatTake(index=1))
     watcher = Watcher()
     view = await watch(two, watcher)
-    await until(lambda: seat_of(view.room, "ann") is None, 10)
+    await until(lambda: seat_of(view.room, "ann") is None)
     assert [event.cause for event in watcher.seen(e.SeatChanged)] == ["update", "timeout"]

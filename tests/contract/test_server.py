@@ -25,7 +25,7 @@ class Ear:
         self.resets += channels
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait until it is so."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import urllib.request
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.benchmarks.processes import free_port
 from realtime.failures import CannotStart
 from realtime.listeners import HTTPS_OFFSET, bound_socket, opened_listeners
 from state.settings import Node
@@ -39,11 +41,12 @@ def test_beyond_loopback_there_is_https_beside_it(tmp_path: Path) -> None:
 def free_neighbours() -> tuple[socket.socket, socket.socket]:
     """Two held ports as far apart as the plain and the https port of one node."""
     while True:
-        plain = bound_socket("0.0.0.0", 0)
-        try:
-            return plain, bound_socket("0.0.0.0", (plain.getsockname()[1] + HTTPS_OFFSET) % 65536)
-        except CannotStart:  # somebody else has the second one
-            plain.close()
+        with contextlib.suppress(CannotStart):  # somebody else has one
+            plain = bound_socket("0.0.0.0", free_port())
+            try:
+                return plain, bound_socket("0.0.0.0", plain.getsockname()[1] + HTTPS_OFFSET)
+            except CannotStart:
+                plain.close()
 
 
 def test_nodes_on_neighbouring_ports_do_not_meet(tmp_path: Path) -> None:

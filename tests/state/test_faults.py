@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -16,6 +15,7 @@ from state.rejections import Unavailable
 from state.settings import Redis, Rooms, Settings
 from tests.contract.nodes import ROOM, Watcher, join, open_room, until, watch
 from tests.contract.servers import ServerProcess
+from tests.lived import Lived
 from tests.state.load import Load
 
 RESTORED_SECONDS = 5.0
@@ -48,24 +48,27 @@ def _snapshot(valkey: ServerProcess) -> None:
 
 
 async def _available(kernel: Kernel, seconds: float = 3.0) -> None:
-    async with asyncio.timeout(seconds):
+    async with Lived() as clock, asyncio.timeout(10 * seconds):
         while True:
             try:
                 await kernel.rooms.load("nowhere")
             except Unavailable:
                 await asyncio.sleep(0.02)
             else:
+                assert clock.seconds < seconds
                 return
 
 
 async def test_flushed_under_load(valkey: ServerProcess, nodes: tuple[Kernel, Kernel]) -> None:
     async with Load(nodes) as load:
-        await load.progress(5)
+        await load.progress()
         furthest = max(view.seq for view in load.views)
         with valkey.client() as client:
             client.flushall()
-        await until(lambda: all(watcher.resets for watcher in load.watchers), RESTORED_SECONDS)
-        assert await load.progress(RESTORED_SECONDS) < RESTORED_SECONDS
+        flushed_at = load.clock.seconds
+        await until(lambda: all(watcher.resets for watcher in load.watchers))
+        assert load.clock.seconds - flushed_at < RESTORED_SECONDS
+        assert await load.progress() < RESTORED_SECONDS
         assert min(epoch_seq[1] for watcher in load.watchers for epoch_seq in watcher.resets) >= furthest
         await load.agree()
         assert await nodes[0].audience.online(ROOM) == load.users
@@ -74,31 +77,33 @@ async def test_flushed_under_load(valkey: ServerProcess, nodes: tuple[Kernel, Ke
 
 async def test_restarted_without_its_data(valkey: ServerProcess, nodes: tuple[Kernel, Kernel]) -> None:
     async with Load(nodes) as load:
-        await load.progress(5)
+        await load.progress()
         before = load.views[0].epoch
         valkey.kill()
-        killed_at = time.monotonic()
+        killed_at = load.clock.seconds
         valkey.start()
-        await until(lambda: all(view.epoch > before for view in load.views), RESTORED_SECONDS + 1)
-        await load.progress(RESTORED_SECONDS)
-        assert time.monotonic() - killed_at < RESTORED_SECONDS + 1
+        await until(lambda: all(view.epoch > before for view in load.views))
+        await load.progress()
+        assert load.clock.seconds - killed_at < RESTORED_SECONDS + 1
         await load.agree()
         assert load.slowest < 1.2
 
 
 async def test_a_failover_that_loses_writes(valkey: ServerProcess, nodes: tuple[Kernel, Kernel]) -> None:
     async with Load(nodes) as load:
-        await load.progress(5)
+        await load.progress()
         _snapshot(valkey)
         kept = load.views[0].seq
-        await load.progress(5, 200)
+        await load.progress(200)
         valkey.kill()
         furthest = max(view.seq for view in load.views)
         before = load.views[0].epoch
         assert furthest > kept
         valkey.start()
-        await until(lambda: all(view.epoch > before for view in load.views), RESTORED_SECONDS)
-        await load.progress(RESTORED_SECONDS)
+        started_at = load.clock.seconds
+        await until(lambda: all(view.epoch > before for view in load.views))
+        assert load.clock.seconds - started_at < RESTORED_SECONDS
+        await load.progress()
         for watcher in load.watchers:
             assert watcher.resets[0][1] >= furthest
         await load.agree()
@@ -113,7 +118,7 @@ async def test_an_unfollowed_room_goes_on_from_what_is_left(
     _snapshot(valkey)
     valkey.kill()
     valkey.start()
-    async with asyncio.timeout(RESTORED_SECONDS):
+    async with Lived() as clock, asyncio.timeout(4 * RESTORED_SECONDS):
         while True:
             try:
                 answer = await two.rooms.perform(ROOM, Actor("ben"), SeatTake(index=2))
@@ -121,6 +126,7 @@ async def test_an_unfollowed_room_goes_on_from_what_is_left(
                 await asyncio.sleep(0.1)
                 continue
             break
+        assert clock.seconds < RESTORED_SECONDS
     assert isinstance(answer, Done)
     room = await two.rooms.load(ROOM)
     assert room is not None
@@ -129,10 +135,10 @@ async def test_an_unfollowed_room_goes_on_from_what_is_left(
 
 async def test_paused_and_resumed(valkey: ServerProcess, nodes: tuple[Kernel, Kernel]) -> None:
     async with Load(nodes) as load:
-        await load.progress(5)
+        await load.progress()
         epoch = load.views[0].epoch
         valkey.pause()
-        paused_at = time.monotonic()
+        paused_at = load.clock.seconds
         load.slowest = 0.0
         await asyncio.sleep(Rooms().lease_seconds + 1)  # all leases end, and nobody is given up
         assert load.refused_at > paused_at
@@ -141,7 +147,7 @@ async def test_paused_and_resumed(valkey: ServerProcess, nodes: tuple[Kernel, Ke
         assert load.views[0].snapshot(Actor("u1"))["room_id"] == ROOM  # reads go on
         assert all(len(box.waiting) <= load.users for box in nodes[0].rooms._mailboxes.values())
         valkey.resume()
-        assert await load.progress(3) < 3
+        assert await load.progress() < 3
         assert {view.epoch for view in load.views} == {epoch}
         await load.agree()
         assert nodes[0].reaper.reaped + nodes[1].reaper.reaped == 0
@@ -151,12 +157,12 @@ async def test_gone_and_back(valkey: ServerProcess, nodes: tuple[Kernel, Kernel]
     one, _ = nodes
     await open_room(one)
     valkey.kill()
-    started = time.monotonic()
-    with pytest.raises(Unavailable):
-        await one.rooms.perform(ROOM, Actor("ann"), ChatSend(text="hi"))
-    with pytest.raises(Unavailable):
-        await join(one, "ann")
-    assert time.monotonic() - started < 1.0
+    async with Lived() as clock:
+        with pytest.raises(Unavailable):
+            await one.rooms.perform(ROOM, Actor("ann"), ChatSend(text="hi"))
+        with pytest.raises(Unavailable):
+            await join(one, "ann")
+        assert clock.seconds < 1.0
     valkey.start()
     await _available(one)
     await open_room(one, "another")
@@ -180,10 +186,10 @@ async def test_a_node_that_starts_before_its_server(valkey: ServerProcess) -> No
 async def test_a_deaf_subscription_is_noticed(valkey: ServerProcess, nodes: tuple[Kernel, Kernel]) -> None:
     """The server drops the subscriber's connection; what was missed meanwhile comes in order."""
     async with Load(nodes) as load:
-        await load.progress(5)
+        await load.progress()
         for _ in range(5):
             with valkey.client() as client:
                 client.client_kill_filter(_type="pubsub")
-            await load.progress(3)
-        await load.agree(2.0)
+            assert await load.progress() < 3
+        assert await load.agree() < 2
         assert all(watcher.resets == [] for watcher in load.watchers)
