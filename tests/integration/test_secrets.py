@@ -17,6 +17,7 @@ SERVICE_KEY = "canary-service-key-0001"
 TOKEN_KEY = "canary-token-key-0002-canary-token-key-0002"
 PASSWORD = "canary-password-0003"
 WRONG_KEY = "canary-wrong-key-0004"
+WAIT_SECONDS = 30
 ENVIRONMENT = {
     "FLYLIVE_SERVICE_KEY": SERVICE_KEY,
     "FLYLIVE_AUTH_TOKEN_KEYS": json.dumps([{"kid": "canary", "secret": TOKEN_KEY}]),
@@ -31,7 +32,7 @@ def _request(node: NodeProcess, method: str, path: str, key: str, body: object =
         data=None if body is None else json.dumps(body).encode(),
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -39,7 +40,7 @@ def _request(node: NodeProcess, method: str, path: str, key: str, body: object =
 
 async def _visit(node: NodeProcess, token: str) -> None:
     client = socketio.AsyncClient(reconnection=False)
-    await client.connect(node.url, auth={"token": token}, transports=["websocket"])
+    await client.connect(node.url, auth={"token": token}, transports=["websocket"], wait_timeout=WAIT_SECONDS)
     assert not (await client.call("room:join", {"password": f"{PASSWORD}-wrong"}))["ok"]
     assert (await client.call("room:join", {"password": PASSWORD}))["ok"]
     await client.call("sys:refresh_token", {"token": f"{token}x"})
@@ -48,7 +49,9 @@ async def _visit(node: NodeProcess, token: str) -> None:
     for refused in (f"{token}x", WRONG_KEY):
         other = socketio.AsyncClient(reconnection=False)
         with contextlib.suppress(socketio.exceptions.ConnectionError):
-            await other.connect(node.url, auth={"token": refused}, transports=["websocket"])
+            await other.connect(
+                node.url, auth={"token": refused}, transports=["websocket"], wait_timeout=WAIT_SECONDS
+            )
 
 
 def test_no_secret_gets_into_the_log(data_directory: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
@@ -52,7 +52,12 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(
-    hub: Hub, node_id: str = "n1", *, services: dict[str, CommandService] | None = None, **settings: Any
+    hub: Hub,
+    node_id: str = "n1",
+    *,
+    services: dict[str, CommandService] | None = None,
+    clock: Callable[[], int] = now_ms,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
     node = hub.node(node_id)
     application = web.Application()
@@ -67,7 +72,7 @@ async def served(
         kernel=node.kernel(),
         services=services or {},
         tap=Tap(),
-        now_ms=now_ms,
+        now_ms=clock,
     )
     part.attach(application)
     await runner.setup()

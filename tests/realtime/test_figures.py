@@ -12,6 +12,7 @@ from realtime.keys import room_token, with_keys
 from state.settings import Settings
 from tests.processes import NodeProcess, running_node
 
+WAIT_SECONDS = 30
 NAMES = (
     "flylive_connections",
     "flylive_room_events_total",
@@ -29,11 +30,14 @@ def _figure(text: str, name: str) -> float:
 async def _visit(node: NodeProcess, data: Path) -> dict[str, float]:
     """One client joins, sits down and is refused once; returns the figures while it is there."""
     token = room_token(with_keys(Settings(), data).settings, "lobby", "grace")
-    client = socketio.AsyncClient(reconnection=False)
-    await client.connect(node.url, auth={"token": token}, transports=["websocket"])
+    client, seated = socketio.AsyncClient(reconnection=False), asyncio.Event()
+    client.on("seat:changed", lambda *_body: seated.set())
+    await client.connect(node.url, auth={"token": token}, transports=["websocket"], wait_timeout=WAIT_SECONDS)
     assert (await client.call("room:join", {}))["ok"]
     assert (await client.call("seat:take", {"index": 3}))["ok"]
     assert not (await client.call("seat:take", {"index": 99}))["ok"]
+    # Events come by another way than answers.
+    await asyncio.wait_for(seated.wait(), WAIT_SECONDS)
     text = await asyncio.to_thread(node.get, "/metrics")
     await client.disconnect()
     names = ("flylive_connections", 'flylive_answers_total{code="ok"}', "flylive_room_events_total")
@@ -45,7 +49,7 @@ async def _visit(node: NodeProcess, data: Path) -> dict[str, float]:
 
 
 async def _gone(node: NodeProcess) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while True:
             text = await asyncio.to_thread(node.get, "/metrics")
             if _figure(text, "flylive_connections") == 0:

@@ -86,7 +86,7 @@ async def test_a_poll_that_is_given_up_ends_the_session(hub: Hub, http: aiohttp.
             pass
         eio = one.part.sockets.eio
         poll = asyncio.create_task(http.get(polling(two, sid)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while eio.sockets[sid].poll is None:
                 await asyncio.sleep(0.01)
             poll.cancel()

@@ -9,7 +9,7 @@ import pytest
 from realtime.sessions import REST_MS
 from tests.integration.clients import Clients
 from tests.realtime.hub import Hub
-from tests.realtime.served import Served, served, token
+from tests.realtime.served import Served, now_ms, served, token
 
 pytestmark = pytest.mark.node
 
@@ -56,9 +56,10 @@ async def test_upgrade_from_polling(node: Served, clients: Clients) -> None:
     await ann.join()
     await ann.command("chat:send", text="one")
     await ann.event("chat:message", text="one")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while (await ann.state())["transport"] != "websocket":
         assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
     await ann.command("chat:send", text="two")
     await ann.event("chat:message", text="two")
 
@@ -226,21 +227,25 @@ async def test_events_for_few(node: Served, clients: Clients) -> None:
     assert "seat:requested" not in names
 
 
-async def test_refresh_and_expiry(node: Served, clients: Clients) -> None:
-    ann = await clients.open("ann", node.url, token("ann", seconds=3))
-    ben = await clients.open("ben", node.url, token("ben", seconds=3))
-    await ann.event("sys:token_expiring")
-    fresh = token("ann", seconds=600)
-    renewed = await ann.command("sys:refresh_token", token=fresh)
-    assert renewed["expires_at"] > (time.time() + 590) * 1000
-    assert (await ann.refusal("sys:refresh_token", token=token("eve")))["code"] == "TOKEN_INVALID"
-    assert (await ben.event("sys:kicked"))["reason"] == "token_expired"
-    await ben.disconnected()
-    assert (await ann.state())["connected"]
+async def test_refresh_and_expiry(hub: Hub, clients: Clients) -> None:
+    ahead_ms = 0
+    async with served(hub, clock=lambda: now_ms() + ahead_ms) as node:
+        ann = await clients.open("ann", node.url, token("ann", seconds=50))
+        ben = await clients.open("ben", node.url, token("ben", seconds=50))
+        await ann.event("sys:token_expiring")
+        fresh = token("ann", seconds=600)
+        renewed = await ann.command("sys:refresh_token", token=fresh)
+        assert renewed["expires_at"] > (time.time() + 540) * 1000
+        assert (await ann.refusal("sys:refresh_token", token=token("eve")))["code"] == "TOKEN_INVALID"
+        assert (await ben.state())["connected"]
+        ahead_ms = 50_000
+        assert (await ben.event("sys:kicked"))["reason"] == "token_expired"
+        await ben.disconnected()
+        assert (await ann.state())["connected"]
 
 
 async def test_too_much_is_refused_and_then_ended(hub: Hub, clients: Clients) -> None:
-    async with served(hub, "slow", rate_connection_events="5/5", rate_strikes="1/10") as node:
+    async with served(hub, "slow", rate_connection_events="1/5", rate_strikes="1/10") as node:
         ann = await clients.open("ann", node.url, token("ann"))
         answers = await asyncio.gather(*(ann.emit("sys:time", {"t0": 1}) for _ in range(8)))
         refused = [answer["error"] for answer in answers if not answer["ok"]]
@@ -315,7 +320,7 @@ async def test_nothing_is_left_of_those_who_went(hub: Hub, node: Served, clients
         await client.join()
         await client.close()
     parts = node.gateway.parts
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while parts.sessions.by_connection or parts.background:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

@@ -47,7 +47,7 @@ async def listening(tap: Tap, query: str = "", key: str = "the-key-of-recorder")
 async def lines(socket: Any, count: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while len(found) < count:
-        found += [json.loads(line) for line in (await socket.receive_bytes(timeout=5)).split(b"\n")]
+        found += [json.loads(line) for line in (await socket.receive_bytes(timeout=30)).split(b"\n")]
     return found
 
 
@@ -93,7 +93,7 @@ async def test_who_reads_too_slowly_is_cut_off_with_a_word(monkeypatch: pytest.M
     async with listening(tap) as socket:
         traffic(tap, "r", "c")
         assert (await lines(socket, 1))[-1]["k"] == "overflow"
-        assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
+        assert (await socket.receive(timeout=30)).type is aiohttp.WSMsgType.CLOSE
     assert tap.clients == {}
 
 

@@ -202,7 +202,7 @@ async def settle(turns: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], object], seconds: float = 3.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Waits for a condition with a deadline."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -14,6 +14,7 @@ from realtime.engine.limits import Limits
 from realtime.engine.server import Engine
 from tests.realtime.wire import KEY, client_frame, server_frames
 
+WAIT_SECONDS = 20.0
 HEAD = (
     "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
     f"Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n"
@@ -60,13 +61,13 @@ async def dialled(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asynci
 
 
 async def answer(reader: asyncio.StreamReader) -> str:
-    return (await asyncio.wait_for(reader.readuntil(b"\r\n"), 3)).decode().strip()
+    return (await asyncio.wait_for(reader.readuntil(b"\r\n"), WAIT_SECONDS)).decode().strip()
 
 
 async def ends(reader: asyncio.StreamReader) -> None:
     """The server closes, with or without a reset."""
     with contextlib.suppress(ConnectionError):
-        assert await asyncio.wait_for(reader.read(), 3) == b""
+        assert await asyncio.wait_for(reader.read(), WAIT_SECONDS) == b""
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
@@ -82,7 +83,7 @@ async def test_upgrade_in_pieces(step: int) -> None:
         await reader.readuntil(b"\r\n\r\n")
         received = b""
         while b"4hi" not in received:
-            received += await asyncio.wait_for(reader.read(1000), 3)
+            received += await asyncio.wait_for(reader.read(1000), WAIT_SECONDS)
         assert [payload[:1] for _, payload in server_frames(received)] == [b"0", b"4"]
 
 

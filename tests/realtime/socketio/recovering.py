@@ -16,7 +16,7 @@ from realtime.socketio.frames import Frames
 from realtime.socketio.interface import Accept, Connection, Group, Recovery, Refuse
 from realtime.socketio.server import Server
 
-WINDOW = 50  # events a log keeps
+WINDOW = 200  # events a log keeps
 
 
 class Saved:

@@ -175,6 +175,7 @@ async def test_large_room_is_served_in_slices() -> None:
 
 
 PERSONAL = -1
+TRIES = 5
 
 
 class Model:
@@ -248,15 +249,19 @@ async def test_fan_out_to_thousands_never_holds_the_loop() -> None:
         write = client.transport.write
         connection.peer.session.link.transport.write = _slowed(write)  # type: ignore
         connection.peer.session.choose_write()
-    group.send(event(1))
-    longest, turns = 0.0, 0
-    while group.busy:
-        started = time.thread_time()
-        await asyncio.sleep(0)
-        longest, turns = max(longest, time.thread_time() - started), turns + 1
-    assert all(numbers(client) == [1] for client in clients)
-    assert turns > 3
-    assert longest < 0.005
+    longest = []
+    for number in range(TRIES):
+        group.send(event(number))
+        lengths = []
+        while group.busy:
+            started = time.thread_time()
+            await asyncio.sleep(0)
+            lengths.append(time.thread_time() - started)
+        assert len(lengths) > 3
+        longest.append(max(lengths))
+    assert all(numbers(client) == list(range(TRIES)) for client in clients)
+    # A fault would hold the loop each time; the collector, or a host that steals time, does so now and then.
+    assert min(longest) < 0.005
 
 
 def _slowed(write):  # type: ignore[no-untyped-def]

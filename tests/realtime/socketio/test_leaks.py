@@ -102,7 +102,7 @@ async def test_real_sockets(front: bool) -> None:
 
 
 async def _visit(url: str, number: int, wave: int) -> None:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
         if number % 4 == 0:
             async with http.get(url, params={"EIO": "4", "transport": "polling"}) as response:
                 await response.read()

@@ -13,6 +13,8 @@ from realtime.engine.limits import Limits
 from realtime.socketio.server import Server
 from tests.realtime.wire import until
 
+WAIT_SECONDS = 20  # one second by the client's own default
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
@@ -77,7 +79,11 @@ async def clients(server: Server, request: pytest.FixtureRequest) -> AsyncIterat
     made = [Client() for _ in range(3)]
     for number, client in enumerate(made):
         await client.connect(
-            server.url, auth={"n": number}, transports=transports, namespaces=["/", "/admin"]
+            server.url,
+            auth={"n": number},
+            transports=transports,
+            namespaces=["/", "/admin"],
+            wait_timeout=WAIT_SECONDS,
         )
     yield made
     for client in made:
@@ -107,7 +113,7 @@ async def test_calls_and_emits(server: Server, clients: list[Client]) -> None:
 
 async def test_server_calls_client(server: Server, clients: list[Client]) -> None:
     clients[0].on("question", lambda value: value + 1)
-    assert await server.call("question", 1, to=clients[0].get_sid(), timeout=2) == 2
+    assert await server.call("question", 1, to=clients[0].get_sid(), timeout=WAIT_SECONDS) == 2
 
 
 async def test_sessions_rooms_and_disconnect(server: Server, clients: list[Client]) -> None:
@@ -145,6 +151,8 @@ async def test_refusal_tells_why(server: Server) -> None:
     heard = asyncio.get_running_loop().create_future()
     client.on("connect_error", heard.set_result)
     with pytest.raises(socketio.exceptions.ConnectionError):
-        await client.connect(server.url, auth={"refuse": True}, transports=["websocket"])
-    assert await asyncio.wait_for(heard, 2) == {"message": "not you", "data": {"code": 1}}
+        await client.connect(
+            server.url, auth={"refuse": True}, transports=["websocket"], wait_timeout=WAIT_SECONDS
+        )
+    assert await asyncio.wait_for(heard, WAIT_SECONDS) == {"message": "not you", "data": {"code": 1}}
     await client.disconnect()
