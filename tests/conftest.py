@@ -8,6 +8,7 @@ that has the migrations applied.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import tempfile
@@ -20,9 +21,26 @@ import redis
 
 from api import migrations
 from realtime.embedded.servers import EmbeddedServers
+from tests.tools import ToolMissing, chromium, node_modules
+from tests.tools import redis_server as oldest_redis
 
 _TEMPLATE = "template_of_tests"
 _numbers = itertools.count(1)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Installs the foreign tools before the first test: no test's time goes into that."""
+    marks = {mark.name for item in session.items for mark in item.iter_markers()}
+    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    wanted = {
+        node_modules: bool(marks & {"node", "browser"}),
+        chromium: "browser" in marks,
+        oldest_redis: "make_server" in fixtures,
+    }
+    for install, is_wanted in wanted.items():
+        with contextlib.suppress(ToolMissing):  # the test that needs it says so
+            if is_wanted:
+                install()
 
 
 def _reachable_directory() -> Path:

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 READY_SECONDS = 60.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 60.0
+ANSWER_SECONDS = 20.0
 POLL_SECONDS = 0.02
 
 
@@ -101,7 +102,7 @@ class NodeProcess:
     def status(self, path: str) -> int:
         """The HTTP status of a GET; 0 when nobody answers."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+            with urllib.request.urlopen(self.url + path, timeout=ANSWER_SECONDS) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             return error.code
@@ -109,7 +110,7 @@ class NodeProcess:
             return 0
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(self.url + path, timeout=5) as response:
+        with urllib.request.urlopen(self.url + path, timeout=ANSWER_SECONDS) as response:
             return str(response.read().decode())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -150,8 +151,10 @@ def processes_with(text: str) -> Mapping[int, str]:
 
 def descendants(process_id: int) -> list[int]:
     """Children, their children, and so on."""
-    listing = Path(f"/proc/{process_id}/task").glob("*/children")
-    children = [int(word) for file in listing for word in file.read_text().split()]
+    children: list[int] = []
+    for file in Path(f"/proc/{process_id}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            children += [int(word) for word in file.read_text().split()]
     return [*children, *(deeper for child in children for deeper in descendants(child))]
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,9 @@ ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache"
 NODE_PROJECT = ROOT / "tests" / "node"
 INSTALL_SECONDS = 600
+# All of it comes over the network, which fails at times.
+PAUSES_SECONDS = (2.0, 10.0)
+_failures: dict[tuple[str, ...], str] = {}
 
 
 class ToolMissing(AssertionError):
@@ -39,7 +43,7 @@ def node_modules() -> Path:
     lock = (NODE_PROJECT / "package-lock.json").read_bytes()
     target = CACHE / f"node-{hashlib.sha256(lock).hexdigest()[:12]}"
     npm = _npm()
-    with _one_at_a_time("node"):
+    with one_at_a_time("node"):
         if not (target / "complete").exists():
             target.mkdir(parents=True, exist_ok=True)
             for name in ("package.json", "package-lock.json"):
@@ -82,7 +86,7 @@ def _node_wheel() -> Path:
     """Node.js from the package index, for machines that have none."""
     lock = NODE_PROJECT / "nodejs.lock"
     target = CACHE / f"nodejs-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    with _one_at_a_time("nodejs"):
+    with one_at_a_time("nodejs"):
         if not (target / "complete").exists():
             command = [_uv(), "pip", "install", "--python", sys.executable, "--require-hashes"]
             _run([*command, "--target", str(target), "-r", str(lock)], ROOT)
@@ -98,7 +102,7 @@ def _uv() -> str:
 
 def _debian_program(package: str, path: str, *companions: str) -> Path:
     """Installs a package as root; anybody else unpacks it, with what it needs, into the cache."""
-    with _one_at_a_time("debian"):
+    with one_at_a_time("debian"):
         if os.geteuid() == 0:
             _run(["apt-get", "update", "-q"], ROOT)
             packages = [package, *companions]
@@ -148,21 +152,28 @@ def _run(command: list[str], directory: Path) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     if shutil.which(command[0]) is None:
         raise ToolMissing(f"{command[0]} is not on PATH, so this cannot be installed: {' '.join(command)}")
-    done = subprocess.run(
-        command,
-        check=False,
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_SECONDS,
-    )
-    if done.returncode != 0:
-        raise ToolMissing(f"{' '.join(command)} failed: {done.stderr.strip()[-600:]}")
+    if tuple(command) in _failures:
+        raise ToolMissing(_failures[tuple(command)])
+    for pause_seconds in (*PAUSES_SECONDS, None):
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+        )
+        if done.returncode == 0:
+            return
+        if pause_seconds is not None:
+            time.sleep(pause_seconds)
+    _failures[tuple(command)] = f"{' '.join(command)} failed: {done.stderr.strip()[-600:]}"
+    raise ToolMissing(_failures[tuple(command)])
 
 
 @contextmanager
-def _one_at_a_time(name: str) -> Iterator[None]:
+def one_at_a_time(name: str) -> Iterator[None]:
     """Parallel workers wait for the one that installs."""
     CACHE.mkdir(exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:

@@ -31,7 +31,7 @@ SECRET = "a-secret-of-more-than-32-characters!"
 KEYRING = KeyRing(keys={"k1": Key("k1", "HS256", SECRET, SECRET)}, active="k1")
 ROOM = "room"
 OWNER = "owner"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 SETTINGS = configuration.Settings(
     auth=configuration.Auth(

@@ -68,7 +68,7 @@ async def crowd(url: str, name: str) -> None:
     said = await act(kernel, range(first, first + CROWD))
     _say("done")
     last = int(await asyncio.to_thread(sys.stdin.readline))
-    await until(lambda: watcher.position is not None and watcher.position[1] >= last, 20)
+    await until(lambda: watcher.position is not None and watcher.position[1] >= last, 60)
     _say("seen " + msgspec.json.encode(Seen(said, watcher.faults, watcher.events)).decode())
 
 

@@ -28,7 +28,7 @@ async def node_process(url: str, name: str, *users: str) -> AsyncIterator[asynci
         await process.wait()
 
 
-async def hear(process: asyncio.subprocess.Process, word: str, seconds: float = 20.0) -> list[str]:
+async def hear(process: asyncio.subprocess.Process, word: str, seconds: float = 60.0) -> list[str]:
     """Read until the process says this; all it said."""
     assert process.stdout is not None
     said: list[str] = []

@@ -17,7 +17,7 @@ from state.settings import Rooms, Settings
 from tests.model.server import ModelProcess, ModelServer
 
 ANN = Profile("ann")
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0
 SETTINGS = Settings(rooms=Rooms(sweep_seconds=0.2))
 
 

@@ -18,6 +18,8 @@ from state.settings import Redis, Rooms, Settings
 from tests.contract.nodes import ROOM, Watcher, join, open_room, until, watch
 from tests.state.processes import hear, node_process
 
+pytestmark = pytest.mark.timeout(300)
+
 AWAY_SECONDS = 10.0
 GRACE_SECONDS = 4.0
 STOPPED_SECONDS = 30.0
@@ -51,7 +53,7 @@ async def test_a_killed_nodes_users_are_away_then_gone_unless_they_return(
         await until(lambda: view.room.seats[1].away_since is None)
         assert view.room.seats[1].user is not None
         assert not can_publish(view.room, "ann")
-        await until(lambda: view.room.seats[2].user is None, GRACE_SECONDS + 2)
+        await until(lambda: view.room.seats[2].user is None, GRACE_SECONDS + 20)
         assert view.room.seats[1].user is not None
     assert watcher.seen(e.SeatChanged)[-1].cause == "timeout"
     assert [event.user_id for event in watcher.seen(e.MemberLeft)] == ["ann", "ben"]
@@ -67,8 +69,8 @@ async def test_a_stopped_node_is_fenced_and_writes_nothing(one: Kernel, redis_ur
         await hear(process, "wrote Done")
         process.send_signal(signal.SIGSTOP)
         stopped_at = time.monotonic()
-        await until(lambda: one.reaper.reaped == 1, 15)
-        await until(lambda: view.room.seats[1].user is None, GRACE_SECONDS + 3)
+        await until(lambda: one.reaper.reaped == 1)
+        await until(lambda: view.room.seats[1].user is None, GRACE_SECONDS + 20)
         await asyncio.sleep(STOPPED_SECONDS - (time.monotonic() - stopped_at))
         written = len(watcher.seen(e.ChatMessage))
         process.send_signal(signal.SIGCONT)

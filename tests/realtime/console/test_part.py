@@ -19,9 +19,13 @@ def nodes(node: NodeProcess, key: str = KEY) -> list[dict[str, Any]]:
     request = urllib.request.Request(
         node.url + "/v1/console/nodes", headers={"Authorization": f"Bearer {key}"}
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=20) as answer:
         found: list[dict[str, Any]] = json.loads(answer.read())["data"]["nodes"]
     return found
+
+
+def named(node: NodeProcess) -> list[str]:
+    return [found["node"] for found in nodes(node)]
 
 
 def test_every_node_is_shown_by_every_node_with_the_figures_of_its_metrics(data_directory: Path) -> None:
@@ -31,7 +35,7 @@ def test_every_node_is_shown_by_every_node_with_the_figures_of_its_metrics(data_
         shared = {names[name]: url for name, url in urls.items() if name in names}
         with running_node(data_directory.with_name("second"), **shared) as other:
             wait_until(lambda: len(nodes(one)) == 2, "both nodes told of themselves")
-            assert [node["node"] for node in nodes(one)] == [node["node"] for node in nodes(other)]
+            wait_until(lambda: named(one) == named(other), "both show the same")
         metrics = one.get("/metrics")
         assert "flylive_connections 0.0" in metrics
         assert all(node["figures"]["connections"] == 0 for node in nodes(one))

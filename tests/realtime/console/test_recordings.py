@@ -68,21 +68,21 @@ async def test_a_recording_is_handed_over_whole_and_without_names(
     with running_node(data_directory) as node:
         token = await asyncio.to_thread(token_for, "lobby")
         async with asked(node, {"bearer": KEY, "room_id": "lobby"}) as socket, real_clients() as clients:
-            recorded = await socket.receive_bytes(timeout=20)
+            recorded = await socket.receive_bytes(timeout=60)
             ada = await clients.open("ada", node.url, token)
             await ada.join()
             await ada.command("chat:send", text="canary text")
             while b"chat:send" not in recorded:
-                recorded += await socket.receive_bytes(timeout=20)
+                recorded += await socket.receive_bytes(timeout=60)
             await socket.send_str("enough")
             async for message in socket:
                 recorded += message.data
             assert socket.close_code == aiohttp.WSCloseCode.OK
         async with asked(node, {"bearer": KEY, "room_id": "lobby"}) as socket:
-            await socket.receive_bytes(timeout=20)
+            await socket.receive_bytes(timeout=60)
             assert recorders(node) == 1
         # The page is gone.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while recorders(node):
                 await asyncio.sleep(0.05)
         monkeypatch.setattr(recordings, "BYTES_MAX", 1)
@@ -109,7 +109,7 @@ async def test_a_recording_is_handed_over_whole_and_without_names(
 async def test_who_may_not_or_asks_for_nothing_is_told_so(opening: object, code: int) -> None:
     async with route_of(NOWHERE) as socket:
         await socket.send_str(opening if isinstance(opening, str) else json.dumps(opening))
-        assert (await socket.receive(timeout=20)).type is aiohttp.WSMsgType.CLOSE
+        assert (await socket.receive(timeout=60)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == code
 
 
