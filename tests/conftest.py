@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 import redis
 
@@ -23,6 +24,9 @@ from api import migrations
 from realtime.embedded.servers import EmbeddedServers
 from tests.tools import ToolMissing, chromium, node_modules
 from tests.tools import redis_server as oldest_redis
+
+# The same examples each time, and no limit on how long one takes: a busy machine is no finding.
+hypothesis.settings.load_profile("ci")
 
 _TEMPLATE = "template_of_tests"
 _numbers = itertools.count(1)
