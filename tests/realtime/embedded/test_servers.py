@@ -17,6 +17,7 @@ import redis
 from realtime.embedded.servers import EmbeddedServers, Urls
 from realtime.failures import CannotStart
 from tests.processes import processes_with, wait_until
+from tests.tools import one_at_a_time
 
 KILLS = 20
 # What Valkey may lose: it flushes its file once a second.
@@ -24,8 +25,9 @@ FLUSH_SECONDS = 1.0
 WRITING_SECONDS = 1.3
 
 
-def _kill_a_writer(data: Path, start: int) -> list[tuple[int, float]]:
-    """Lets a writer work for a while, kills it, and returns what it had been acknowledged, with times."""
+def _kill_a_writer(data: Path, start: int) -> tuple[list[tuple[int, float]], float]:
+    """Lets a writer work for a while and kills it: what it had been acknowledged, with times, and when it was
+    killed."""
     writer = subprocess.Popen(
         [sys.executable, "-m", "tests.realtime.embedded.writer", str(data), str(start)],
         stdout=subprocess.PIPE,
@@ -36,11 +38,12 @@ def _kill_a_writer(data: Path, start: int) -> list[tuple[int, float]]:
     deadline = time.monotonic() + WRITING_SECONDS
     while time.monotonic() < deadline:
         lines.append(writer.stdout.readline())
+    killed_at = time.time()
     writer.kill()
     lines += writer.stdout.readlines()
     writer.wait()
     pairs = [line.split() for line in lines if line.endswith("\n")]
-    return [(int(number), float(at)) for number, at in pairs]
+    return [(int(number), float(at)) for number, at in pairs], killed_at
 
 
 async def _missing(
@@ -56,13 +59,13 @@ async def _missing(
     return {number for number, _ in written} - rows, old - keys
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_twenty_kills_lose_nothing_and_leave_nothing(data_directory: Path) -> None:
     written: list[tuple[int, float]] = []
     last = 0
     for _ in range(KILLS):
-        written += (pairs := _kill_a_writer(data_directory, last))
-        killed_at = time.time()
+        pairs, killed_at = _kill_a_writer(data_directory, last)
+        written += pairs
         last = max(last, *(number for number, _ in pairs)) + 1
         wait_until(lambda: not processes_with(str(data_directory)), "no process is left")
         with EmbeddedServers(data_directory) as urls:
@@ -99,6 +102,12 @@ def test_a_long_path_moves_the_sockets_to_the_temporary_directory(data_directory
 
 
 def test_nothing_outside_the_data_directory_changes(data_directory: Path) -> None:
+    # Another worker may be installing a package meanwhile, which may bring an account.
+    with one_at_a_time("debian"):
+        _start_beside(data_directory)
+
+
+def _start_beside(data_directory: Path) -> None:
     parent = data_directory.parent
     before = [(path, path.stat().st_mode, path.stat().st_uid) for path in (parent, *parent.parents)]
     accounts = Path("/etc/passwd").read_bytes()
@@ -146,7 +155,7 @@ def test_a_server_that_dies_is_launched_again(data_directory: Path) -> None:
     servers = EmbeddedServers(data_directory, database=False)
     with servers as urls, redis.Redis.from_url(str(urls.redis_url)) as valkey:
         valkey.set("kept", "yes")
-        valkey.execute_command("WAITAOF", 1, 0, 2000)
+        valkey.execute_command("WAITAOF", 1, 0, 20_000)
         (process_id,) = processes_with(str(data_directory))
         os.kill(process_id, 9)
         wait_until(lambda: servers.stopped() == ["Valkey"], "noticed")

@@ -48,6 +48,7 @@ async def test_pings_until_no_pong_comes() -> None:
         assert received == ["2"]
         client.send("3")
     await until(lambda: sink.closed)
+    await settle()
     assert sink.closed == [Reason.PING_TIMEOUT]
     assert client.transport.aborted
     assert not engine.sockets
