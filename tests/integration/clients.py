@@ -16,7 +16,7 @@ from typing import Any
 from tests.children import Child, child
 
 SCRIPT = Path(__file__).with_name("clients.js")
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 class Refused(AssertionError):

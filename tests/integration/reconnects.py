@@ -27,6 +27,7 @@ from realtime.embedded.servers import EmbeddedServers, Urls
 from state.commands import ChatSend
 from state.identity import Actor
 from state.ports import Done
+from state.rejections import Unavailable
 from tests.integration.clients import Client, Clients, real_clients
 from tests.integration.nodes import Cluster, cluster, token
 from tests.integration.relay import Relay
@@ -41,6 +42,22 @@ KINDS: list[dict[str, Any]] = [
 ]
 BACK_SECONDS = 40.0
 KILL_EVERY = 20  # rounds
+RETRY_SECONDS = 0.1
+
+
+async def speak(cluster: Cluster, said: list[str]) -> None:
+    """The next message; this process is busy with others and may need several tries, of which one counts."""
+    text = str(len(said))
+    while True:
+        try:
+            command = ChatSend(text=text, cid=f"said-{text}")
+            answer = await cluster.kernel.rooms.perform("lounge", SPEAKER, command)
+        except Unavailable:
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        assert isinstance(answer, Done), answer
+        said.append(text)
+        return
 
 
 class Result(msgspec.Struct):
@@ -81,10 +98,7 @@ class Storm:
             self.coins[name] = []
 
     async def say(self) -> None:
-        text = str(len(self.said))
-        answer = await self.cluster.kernel.rooms.perform("lounge", SPEAKER, ChatSend(text=text))
-        assert isinstance(answer, Done), answer
-        self.said.append(text)
+        await speak(self.cluster, self.said)
 
     async def pay(self) -> None:
         name = self.dice.choice(self.walkers)[0].name

@@ -15,7 +15,7 @@ from tests.integration.clients import Clients
 from tests.integration.nodes import Cluster, token
 from tests.integration.relay import Balancer
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 CLIENTS = 6
 MESSAGES = 5
 

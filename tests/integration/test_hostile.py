@@ -1,9 +1,12 @@
 """A small size of `python -m tests.integration.garbage`."""
 
+import pytest
+
 from tests.integration.garbage import ROOM, siege
 from tests.integration.nodes import Cluster
 
 
+@pytest.mark.timeout(300)
 async def test_garbage_hurts_nobody(nodes: Cluster) -> None:
     await nodes.start()
     await nodes.room(ROOM)

@@ -6,7 +6,7 @@ from tests.integration.clients import Clients
 from tests.integration.nodes import Cluster
 from tests.integration.reconnects import storm
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 
 async def test_reconnects_lose_and_double_nothing(nodes: Cluster, clients: Clients) -> None:

@@ -1,7 +1,11 @@
 """Smaller runs of `python -m tests.integration.storms`."""
 
+import pytest
+
 from tests.integration.nodes import Cluster
 from tests.integration.storms import joins, returns
+
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_a_crowd_joins_at_once(nodes: Cluster) -> None:
