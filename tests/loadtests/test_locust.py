@@ -11,10 +11,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from loadtests.clients.rest import Rest
 from loadtests.exits import BROKEN, DONE, FAILED
 from loadtests.traffic.command import reserved_port
 from tests.loadtests.double import SERVICE_KEY, Faults, double
+
+pytestmark = pytest.mark.timeout(300)
 
 SCENARIO = """
 name = "mixed"
@@ -116,7 +120,7 @@ async def test_runs_at_the_same_time_make_a_report_and_an_exit_code_each(tmp_pat
         assert exit_code == code, output
         rows = {row["name"]: row for row in report["rows"]}
         assert rows["room:join"]["count"] == 10
-        assert rows["gift:send"]["count"] > 2
+        assert rows["gift:send"]["count"] >= 2
         assert report["exit_code"] == code
         assert {"chat:send.p50_ms", "room:join.count"} <= {one["measure"] for one in report["thresholds"]}
         assert {"server memory MiB 0", "server memory MiB 1"} <= report["gauges"].keys()

@@ -23,11 +23,21 @@ from tests.loadtests.double import SERVICE_KEY, Faults, double
 from tests.loadtests.scenarios import mixed
 
 
+async def listens(recorder: Recording, task: asyncio.Task[int]) -> None:
+    """Until it has written how it met the rooms: from now on it hears everything."""
+    async with asyncio.timeout(60):
+        while not recorder.writer.count:
+            assert not task.done(), task.exception()
+            await asyncio.sleep(0.01)
+
+
 async def recorded(url: str, path: Path, raw: bool = False) -> Trace:
     """A trace of the mixed scenario."""
     stop = asyncio.Event()
     async with Rest(url, SERVICE_KEY) as rest:
-        recording = asyncio.create_task(Recording(rest, path, Pseudonyms(raw), []).run(stop))
+        recorder = Recording(rest, path, Pseudonyms(raw), [])
+        recording = asyncio.create_task(recorder.run(stop))
+        await listens(recorder, recording)
         result = await play(mixed(), url, SERVICE_KEY)
         assert result.exit_code == DONE, final(document(result))
         stop.set()
