@@ -7,7 +7,7 @@ const { serve } = require("../lines.js");
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
   "--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection"];
-const SECONDS = 15;
+const SECONDS = 30;
 
 const pages = new Map();
 let browser;

@@ -16,7 +16,7 @@ from tests.children import Child, child
 from tests.tools import chromium
 
 SCRIPT = Path(__file__).with_name("drive.js")
-SECONDS = 15.0
+SECONDS = 30.0
 
 
 class Browser(Child):

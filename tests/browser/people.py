@@ -31,7 +31,7 @@ def rest(node: NodeProcess, method: str, path: str, body: object = None, **heade
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {SERVICE_KEY}", "Content-Type": "application/json", **headers},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())["data"]
 
 
@@ -51,8 +51,10 @@ def prepare(node: NodeProcess) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def three_people(data: Path) -> AsyncIterator[tuple[NodeProcess, Browser, Page, Page, Page]]:
-    with node_with_sound(data) as node:
+async def three_people(
+    data: Path, *flags: str
+) -> AsyncIterator[tuple[NodeProcess, Browser, Page, Page, Page]]:
+    with node_with_sound(data, *flags) as node:
         links = await asyncio.to_thread(prepare, node)
         async with opened_browser() as browser:
             people = [await browser.open(user, link) for user, link in links.items()]
@@ -77,9 +79,20 @@ async def expect_clean(*pages: Page) -> None:
 async def louder(page: Page) -> None:
     """Waits until more sound has arrived, as packets and as energy."""
     before = await page.heard()
-    for _attempt in range(60):
+    for _attempt in range(120):
         await asyncio.sleep(0.25)
         now = await page.heard()
         if now["packets"] > before["packets"] + 25 and now["energy"] > before["energy"]:
             return
     raise AssertionError(f"{page.name} hears nothing: {before} -> {now}")
+
+
+async def silent(page: Page) -> None:
+    """Waits for a second without sound: on a busy machine what was on its way plays a little longer."""
+    for _attempt in range(8):
+        before = await page.heard()
+        await asyncio.sleep(1.0)
+        now = await page.heard()
+        if now["energy"] - before["energy"] < 1e-3:
+            return
+    raise AssertionError(f"{page.name} still hears something: {before} -> {now}")

