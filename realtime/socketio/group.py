@@ -75,9 +75,6 @@ class Batch:
         )
 
 
-Slice = tuple[bool, list[tuple[Session, int]]]  # members of one parser, each with the number of its joining
-
-
 class Fanout:
     """Serves the rooms that have something to send, in turn and within the budget of each tick."""
 
@@ -116,17 +113,7 @@ class Fanout:
 
 
 class Group:
-    __slots__ = (
-        "_fanout",
-        "_joins",
-        "_pending",
-        "_reached",
-        "_sending",
-        "_slices",
-        "_tables",
-        "_targets",
-        "busy",
-    )
+    __slots__ = ("_fanout", "_joins", "_pending", "_reached", "_sending", "_tables", "_targets", "busy")
 
     def __init__(self, fanout: Fanout) -> None:
         self._fanout = fanout
@@ -136,8 +123,7 @@ class Group:
         self.busy = False  # something is to be sent: this room is in the fan-out's queue
         self._pending: Batch | None = None
         self._sending: Batch | None = None  # what is served in slices, to `_targets`
-        self._targets: list[Slice] = []
-        self._slices: list[Slice] | None = None  # all members, last first; None since somebody came or went
+        self._targets: list[tuple[bool, list[tuple[Session, int]]]] = []
         self._reached = [0, 0]  # by parser: the number of the last member served of `_sending`
 
     def __len__(self) -> int:
@@ -152,7 +138,6 @@ class Group:
         table = self._tables[peer.packed]
         if peer.session not in table:
             self._joins += 1
-            self._slices = None
             table[peer.session] = self._joins
             peer.groups = (*peer.groups, self)
 
@@ -165,7 +150,6 @@ class Group:
             if owed:
                 peer.session.write(owed)
         del self._tables[peer.packed][peer.session]
-        self._slices = None
         peer.groups = tuple(group for group in peer.groups if group is not self)
 
     def sessions(self) -> list[Session]:
@@ -209,7 +193,7 @@ class Group:
             elif batch is not None:
                 self._start(batch)
         if self._sending is not None:
-            self._serve(self._sending, deadline)
+            self._slices(self._sending, deadline)
         self.busy = self._sending is not None or self._pending is not None
         return not self.busy
 
@@ -225,15 +209,12 @@ class Group:
 
     def _start(self, batch: Batch) -> None:
         self._sending, self._reached = batch, [0, 0]
-        if self._slices is None:
-            self._slices = []
-            for packed in (True, False):
-                items = list(self._tables[packed].items())
-                starts = reversed(range(0, len(items), SLICE))
-                self._slices += [(packed, items[at : at + SLICE]) for at in starts]
-        self._targets = self._slices.copy()
+        for packed in (False, True):
+            items = list(self._tables[packed].items())
+            self._targets += [(packed, items[at : at + SLICE]) for at in range(0, len(items), SLICE)]
+        self._targets.reverse()
 
-    def _serve(self, batch: Batch, deadline: float) -> None:
+    def _slices(self, batch: Batch, deadline: float) -> None:
         while self._targets:
             packed, items = self._targets.pop()
             deliver(batch, items, packed)
