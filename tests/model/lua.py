@@ -7,6 +7,7 @@ stands behind the point, `{ok = text}` is a status and `{err = text}` an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from lupa import lua51
@@ -19,7 +20,11 @@ function(call, error_reply, source)
   local redis = { call = call, error_reply = error_reply }
   redis.status_reply = function(text) return { ok = text } end
   local chunk = assert(loadstring('local redis, KEYS, ARGV = ... ' .. source))
-  return function(keys, arguments) return chunk(redis, keys, arguments) end
+  local function laid_out(value)
+    if type(value) ~= 'table' or value.ok or value.err then return false, 1, value end
+    return true, #value, unpack(value)
+  end
+  return function(keys, arguments) return laid_out(chunk(redis, keys, arguments)) end
 end
 """
 
@@ -39,36 +44,35 @@ class LuaScripts:
     def run(self, name: str, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         function = self._functions[name]
         try:
-            return self._reply(function(self._table(list(keys)), self._table(list(arguments))))
+            is_list, _count, *parts = function(self._table(list(keys)), self._table(list(arguments)))
         except lua51.LuaError as error:
             raise CommandError(f"ERR script {name}: {error}") from error
+        replies = [self._reply(part) for part in takewhile(_is_something, parts)]
+        return replies if is_list else replies[0] if replies else None
 
     def _command(self, *words: Any) -> Any:
-        return self._inside(self._call([_bytes(word) for word in words]))
+        return self._inside(self._call([word if type(word) is bytes else _digits(word) for word in words]))
 
     def _error(self, text: bytes) -> Any:
         return self._table({b"err": text})
 
     def _inside(self, reply: Any) -> Any:
         """A reply as a script sees it."""
+        if type(reply) is list:
+            inside = self._inside
+            return self._table([part if type(part) is bytes else inside(part) for part in reply])
         if reply is None:
             return False
-        if reply is True:
-            return self._table({b"ok": b"OK"})
-        if isinstance(reply, list):
-            return self._table([self._inside(part) for part in reply])
-        return reply
+        return self._table({b"ok": b"OK"}) if reply is True else reply
 
     def _reply(self, value: Any) -> Any:
         """What a script returned, as a client sees it."""
-        if value is None or value is False:
+        if type(value) is bytes:
+            return value
+        if value is False:
             return None
-        if value is True:
-            return 1
         if isinstance(value, (int, float)):
             return int(value)
-        if isinstance(value, bytes):
-            return value
         if value[b"err"] is not None:
             raise CommandError(value[b"err"].decode())
         if value[b"ok"] is not None:
@@ -81,9 +85,11 @@ class LuaScripts:
         return parts
 
 
-def _bytes(word: Any) -> bytes:
-    if isinstance(word, bytes):
-        return word
+def _is_something(part: Any) -> bool:
+    return part is not None
+
+
+def _digits(word: int | float) -> bytes:
     if isinstance(word, float):
         return b"%d" % word if word == int(word) else b"%.17g" % word
     return b"%d" % word

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from tests.model.commands import SYNTAX, Command, whole
@@ -185,7 +186,7 @@ def _new_place(data: Database, stream: Stream, text: bytes) -> tuple[int, int]:
 
 def _trim(stream: Stream, most: int) -> int:
     """Exactly; a server may keep some more when it is asked with `~`."""
-    gone = list(stream.entries)[: max(0, len(stream.entries) - most)]
+    gone = list(islice(stream.entries, max(0, len(stream.entries) - most)))
     for place in gone:
         del stream.entries[place]
     return len(gone)
@@ -198,16 +199,19 @@ def _entries(data: Database, words: Sequence[bytes], *, backwards: bool) -> list
         return []
     least = _place(low.removeprefix(b"("), 0)
     most = _place(high.removeprefix(b"("), math.inf)
-    found = [
-        [_entry_id(place), list(fields)]
-        for place, fields in stream.entries.items()
-        if (place > least if low.startswith(b"(") else place >= least)
-        and (place < most if high.startswith(b"(") else place <= most)
-    ]
-    if backwards:
+    least_open, most_open = low.startswith(b"("), high.startswith(b"(")
+    found = []
+    for place in reversed(stream.entries):  # most ask for what is new
+        if place < least or (least_open and place == least):
+            break
+        if place < most or (not most_open and place == most):
+            found.append(place)
+    if not backwards:
         found.reverse()
     options = [word.upper() for word in words[3:]]
-    return found[: whole(options[1])] if options[:1] == [b"COUNT"] else found
+    if options[:1] == [b"COUNT"]:
+        found = found[: whole(options[1])]
+    return [[_entry_id(place), list(stream.entries[place])] for place in found]
 
 
 def _forget(data: Database, words: Sequence[bytes]) -> int:

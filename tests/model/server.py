@@ -24,9 +24,7 @@ def shipped_scripts() -> dict[str, str]:
 
 
 def as_bytes(value: Value) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return str(value).encode()
+    return value if type(value) is bytes else str(value).encode()
 
 
 class ModelProcess:
