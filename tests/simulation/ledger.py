@@ -25,10 +25,14 @@ class Ledger:
     def __init__(self) -> None:
         self.events: dict[Position, bytes] = {}
         self.states: dict[Position, bytes] = {}
-        self.said: dict[str, Position] = {}
+        self.said: dict[tuple[str, int], Position] = {}
         self.losses = 0
-        self._losses_when_said: dict[str, int] = {}
-        self.tops: dict[tuple[str, str], int] = {}
+        self._losses_when_written: dict[Position, int] = {}
+
+    def written(self, room_id: str, epoch: str, first: int, last: int) -> None:
+        """The server took a commit with these numbers."""
+        for seq in range(first, last + 1):
+            self._losses_when_written[room_id, epoch, seq] = self.losses
 
     def witness(self, room_id: str, recorded: Recorded) -> None:
         """An event as one node applied it."""
@@ -47,14 +51,12 @@ class Ledger:
         state = blake2b(_encode(room), digest_size=8).digest()
         if self.states.setdefault(position, state) != state:
             raise Violation(f"two states at {position}")
-        history = room.room_id, room.epoch
-        self.tops[history] = max(self.tops.get(history, 0), room.seq)
         check_seats(room)
 
     def _heard(self, text: str, position: Position) -> None:
-        first = self.said.setdefault(text, position)
-        before = self._losses_when_said.setdefault(text, self.losses)
-        if first != position and before == self.losses:
+        """A loss between two writings may have taken the first, or the memory that it was answered."""
+        first = self.said.setdefault((text, self._losses_when_written[position]), position)
+        if first != position:
             raise Violation(f"{text!r} was said twice: at {first} and at {position}")
 
 

@@ -12,7 +12,7 @@ from unittest import mock
 
 import msgspec
 
-from state import audience, following, lease, reaper, recovery, rooms, store
+from state import audience, following, reaper, recovery, rooms, store
 from state.events import SeatChanged
 from state.ports import Done
 from state.transitions import seats
@@ -117,7 +117,7 @@ MUTATIONS: dict[str, ScriptMutation | KernelMutation] = {
         "commit", "local late = held[1] ~= ARGV[2] or held[2] ~= ARGV[3]", "local late = held[1] ~= ARGV[2]"
     ),
     "a commit forgets to append": ScriptMutation(
-        "commit", "redis.call('XADD', KEYS[2]", "local _ = ({KEYS[2]"
+        "commit", "redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[10], ARGV[6] .. '-0', 'c', ARGV[8])", ""
     ),
     "a commit does not remember commands": ScriptMutation("commit", "if answer ~= '' then", "if false then"),
     "a commit does not look for known commands": ScriptMutation(
@@ -150,5 +150,5 @@ MUTATIONS: dict[str, ScriptMutation | KernelMutation] = {
     "a lost room is not restored": KernelMutation(recovery.Recovery, "_step", _goes_on_after_a_loss),
     "members are not said again after a loss": KernelMutation(audience.Audience, "assert_room", _ignores),
     "nobody is reaped": KernelMutation(reaper.Reaper, "look", _ignores_later),
-    "a fenced node keeps its users": KernelMutation(lease.Lease, "lose", _ignores),
+    "a fenced node keeps its users": KernelMutation(audience.Audience, "on_fenced", _ignores),
 }

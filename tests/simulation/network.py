@@ -45,7 +45,7 @@ class Host:
         self.process = process
         self.paused = False
         self.links: list[Link] = []
-        self.on_commit: Callable[[bytes], None] = lambda _key: None
+        self.on_commit: Callable[[bytes, str, int, int], None] = lambda _key, _epoch, _before, _after: None
         self._waiting: list[Callable[[], None]] = []
 
     def arrive(self, act: Callable[[], None]) -> None:
@@ -57,7 +57,8 @@ class Host:
     def run(self, name: str, keys: list[bytes], arguments: list[bytes]) -> Any:
         reply = self.process.script(name, keys, arguments)
         if name == "commit" and reply[0] == b"ok":
-            self.on_commit(keys[0])
+            epoch, before, after = arguments[0].decode(), int(arguments[1]), int(arguments[4])
+            self.on_commit(keys[0], epoch, before, after)
         return reply
 
     def pause(self) -> None:
@@ -76,6 +77,11 @@ class Host:
         self.process.replaced(snapshot)
         for link in list(self.links):
             link.break_off()
+
+
+def _give_up(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(Unavailable("no answer in time"))
 
 
 class Link:
@@ -142,17 +148,17 @@ class Link:
         if not self.connected:
             await asyncio.sleep(0)
             raise Unavailable("there is no connection")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
         self._pending[answer] = None
         self._send(act, answer, self._connection)
         if self._weather.happens(self._weather.breaks):
-            OUTSIDE.run(asyncio.get_running_loop().call_later, self._weather.delay() * 2, self.break_off)
+            loop.call_later(self._weather.delay() * 2, self.break_off, context=OUTSIDE)
+        overdue = loop.call_later(CALL_SECONDS, _give_up, answer)
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await answer
-        except TimeoutError:
-            raise Unavailable("no answer in time") from None
+            return await answer
         finally:
+            overdue.cancel()
             self._pending.pop(answer, None)
 
     def _send(self, act: Callable[[], Any], answer: asyncio.Future[Any], connection: int) -> None:

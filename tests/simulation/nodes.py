@@ -17,7 +17,6 @@ from state.identity import SYSTEM, Actor, Profile
 from state.kernel import Environment, Kernel
 from state.ports import Answer
 from state.rejections import Code, Rejection
-from state.room import Room
 from state.settings import Settings
 from state.transitions import admit
 from tests.simulation.ledger import Ledger, Violation
@@ -63,7 +62,7 @@ class RoomOfNode:
         self.node = node
         self.room_id = room_id
         self.sessions: dict[str, Session] = {}
-        self.copy: Room | None = None
+        self.epoch = ""
 
     def on_events(self, view: RoomView, events: list[Recorded]) -> None:
         for recorded in events:
@@ -73,6 +72,10 @@ class RoomOfNode:
         self.node.ledger.agree(view.room)
 
     def on_reset(self, view: RoomView) -> None:
+        """A jump: only to another epoch, since within one the stream has all that was missed."""
+        if view.epoch == self.epoch:
+            raise Violation(f"{self.node.name} took {self.room_id} anew at {view.seq}, within one epoch")
+        self.epoch = view.epoch
         self.node.ledger.agree(view.room)
         for session in self.sessions.values():
             session.epoch, session.seq = view.epoch, view.seq
@@ -130,6 +133,7 @@ class SimNode:
             refused = joined if isinstance(joined, Rejection) else None
         if refused is not None:
             return refused
+        listener.epoch = view.epoch
         missed = None if position is None else await self._missed(view, *position)
         if missed is not None and position is not None:
             session.epoch, session.seq = position

@@ -17,6 +17,9 @@ from tests.simulation.nodes import Session, SimNode
 
 ANSWER_SECONDS = 3.0
 TRIES = 4
+# So long a command may be begun again. Its last try, and a node that was stopped with it, may take a minute
+# more: the kernel remembers for two (COMMAND_MEMORY_MS).
+REPEAT_SECONDS = 30.0
 # Some come back at once, some when everything about them must be settled.
 AFTER_A_CRASH_SECONDS = (0.0, 0.2, 2.0, 70.0)
 
@@ -40,6 +43,7 @@ class User:
         self.pace = 1.0
         # A command without an answer is given again with its id, on whatever node comes next.
         self.unanswered: tuple[Any, str] | None = None
+        self.repeated_until = 0.0
         self.first_answer: tuple[Answer, int] | None = None
         # What was acknowledged at which position, as long as no loss can have taken it.
         self.promised: list[tuple[str, str, int, int]] = []
@@ -120,8 +124,11 @@ class User:
     # --- Commands -----------------------------------------------------------------------------------------
 
     async def _do_something(self) -> None:
-        command, command_id = self.unanswered or self._new_command()
-        self.unanswered = command, command_id
+        now = asyncio.get_running_loop().time()
+        if self.unanswered is None or now > self.repeated_until:
+            self.unanswered, self.first_answer = self._new_command(), None
+            self.repeated_until = now + REPEAT_SECONDS
+        command, command_id = self.unanswered
         repeats = 2 if self.rng.random() < 0.05 else 1
         for attempt in range(TRIES):
             session = self.session
@@ -136,10 +143,10 @@ class User:
             done, late = await asyncio.wait(tasks, timeout=ANSWER_SECONDS)
             for task in late:
                 task.add_done_callback(_look_away)
-            answers = [task.result() for task in done if not task.cancelled() and task.exception() is None]
             for task in done:
-                if not task.cancelled() and not isinstance(task.exception(), (Unavailable, type(None))):
-                    raise task.exception() or AssertionError
+                _look_away(task)
+            answered = [task for task in tasks if task in done and not task.cancelled()]
+            answers = [task.result() for task in answered if task.exception() is None]
             if answers and not late:
                 self._note(command, answers, losses)
                 # Sometimes the answer is lost on its way to the client, and the command comes again.
@@ -212,9 +219,10 @@ class User:
 
 
 def _look_away(task: asyncio.Task[Any]) -> None:
-    """Nobody waits for this answer any more."""
-    if not task.cancelled():
-        task.exception()
+    """Nobody waits for this answer any more, or there was none: that is all that may have happened to it."""
+    failure = None if task.cancelled() else task.exception()
+    if failure is not None and not isinstance(failure, Unavailable):
+        raise failure
 
 
 def _gift(transaction_id: str, sender: Actor, recipient: str, gift_id: str) -> c.AnnounceGift:

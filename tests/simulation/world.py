@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -22,7 +21,7 @@ from state.room import Room
 from state.settings import Rooms, Settings
 from tests.model.server import ModelProcess, shipped_scripts
 from tests.simulation.ledger import Ledger, Violation
-from tests.simulation.loop import run_virtually
+from tests.simulation.loop import Defects, run_virtually
 from tests.simulation.network import Host, Weather
 from tests.simulation.nodes import SimNode
 from tests.simulation.users import User
@@ -70,7 +69,7 @@ class World:
         self.weather = Weather(random.Random(seed + 1))
         self.model = ModelProcess(self.now_ms, shipped_scripts() if scripts is None else scripts)
         self.host = Host(self.model)
-        self.host.on_commit = lambda key: self.ledger.agree(self._document_of(key))
+        self.host.on_commit = self._note_commit
         self.nodes: list[SimNode] = []
         self.users: list[User] = []
         self.figures = Figures()
@@ -82,11 +81,14 @@ class World:
         return START_MS + int(asyncio.get_running_loop().time() * 1000)
 
     def run(self) -> Figures:
-        logging.disable(logging.CRITICAL)
+        kernel, defects = logging.getLogger("state"), Defects(logging.ERROR)
+        kernel.addHandler(defects)
+        kernel.propagate = False
         try:
             return run_virtually(self._main)
         finally:
-            logging.disable(logging.NOTSET)
+            kernel.propagate = True
+            kernel.removeHandler(defects)
 
     async def _main(self) -> Figures:
         for _number in range(NODES):
@@ -108,12 +110,14 @@ class World:
         for finished in done:
             finished.result()
         await task
-        loop: Any = asyncio.get_running_loop()
-        if loop.failures:
-            raise loop.failures[0]
 
     def _is_over(self) -> bool:
-        return sum(user.operations for user in self.users) >= self.wanted and not self.storming
+        return not self.storming and sum(user.operations for user in self.users) >= self.wanted
+
+    def _note_commit(self, key: bytes, epoch: str, before: int, after: int) -> None:
+        room = self._document_of(key)
+        self.ledger.written(room.room_id, epoch, before + 1, after)
+        self.ledger.agree(room)
 
     # --- Setting up ---------------------------------------------------------------------------------------
 
