@@ -8,8 +8,7 @@ lost data goes unnoticed. A room without listeners is not followed.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from state import limits
@@ -29,11 +28,10 @@ _CHECKS_AT_ONCE: Final = 128
 _PAUSE_S: Final = 0.1
 
 
-@contextmanager
-def _contained(room_id: str) -> Iterator[None]:
+def _tell(room_id: str, listen: Callable[..., None], *what: object) -> None:
     """A listener's defect is its own: neither the room nor other listeners suffer from it."""
     try:
-        yield
+        listen(*what)
     except Exception:
         _log.exception("room %s: a listener failed", room_id)
 
@@ -222,8 +220,7 @@ class Followers:
         content = decode_room_message(message)
         if isinstance(content, Lossy):
             for listener in tuple(view.listeners):
-                with _contained(room_id):
-                    listener.on_lossy(room_id, content.name, content.body)
+                _tell(room_id, listener.on_lossy, room_id, content.name, content.body)
         elif isinstance(content, Batch) and content.epoch == view.epoch:
             self._take(view, content)
         elif content.epoch > view.epoch:
@@ -244,8 +241,7 @@ class Followers:
             view.apply(recorded)
         self._moved(view)
         for listener in tuple(view.listeners):
-            with _contained(view.room.room_id):
-                listener.on_events(view, events)
+            _tell(view.room.room_id, listener.on_events, view, events)
 
     def _moved(self, view: RoomView) -> None:
         self._on_change(view.room)
@@ -309,8 +305,7 @@ class Followers:
         view.confirmed_at = asyncio.get_running_loop().time()
         self._moved(view)
         for listener in tuple(view.listeners):
-            with _contained(view.room.room_id):
-                listener.on_reset(view)
+            _tell(view.room.room_id, listener.on_reset, view)
         if reopened:
             self._on_reopened(view.room.room_id)
         return True
