@@ -1,7 +1,12 @@
 """The kernel through storms; the same seed gives the same run; and planted bugs do not go unseen."""
 
+from typing import Any
+from unittest import mock
+
 import pytest
 
+from state.audience import Audience
+from tests.simulation.ledger import Ledger
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.world import World
 
@@ -10,7 +15,10 @@ OPERATIONS = 12_500
 MUTANT_SEEDS = range(900, 930)
 MUTANT_OPERATIONS = 3_000
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("error"),  # a world that fails leaves nothing that was never awaited
+]
 
 
 @pytest.mark.parametrize("seed", range(1, WORLDS + 1))
@@ -25,6 +33,12 @@ def test_a_seed_replays_its_run() -> None:
     first, again = World(77, 1_000).run(), World(77, 1_000).run()
     assert first == again
     assert first.fingerprint != World(78, 1_000).run().fingerprint
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Audience, "_check"), (Ledger, "witness")])
+def test_a_defect_that_the_kernel_outlives_is_found(owner: Any, name: str) -> None:
+    with mock.patch.object(owner, name, side_effect=ZeroDivisionError), pytest.raises(ZeroDivisionError):
+        World(1, 1_000).run()
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
