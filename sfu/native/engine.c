@@ -4,7 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { MAX_BATCH = 1024, CACHE_LINE = 64 };
+enum { MAX_BATCH = 1024 };
 
 static bool open_outbox(struct outbox *outbox, unsigned capacity)
 {

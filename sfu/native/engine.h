@@ -28,6 +28,7 @@
 #include "wanted.h"
 
 enum {
+    CACHE_LINE = 64,
     RECEIVE_BATCH = 64,
     RECEIVE_BYTES = 2048,
     PACKET_ROOM = 1664, /* the largest protected packet, in whole cache lines */

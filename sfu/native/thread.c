@@ -39,12 +39,12 @@ void engine_unlock(struct engine *engine)
  * batches form by themselves. */
 struct load {
     int64_t window_start_ns, busy_ns;
-    double share, batch_ns;
+    double share, batch_ns; /* of batches that had somebody to go to: a silent speaker's cost next to nothing */
 };
 
-static void load_add(struct load *load, int64_t from_ns, int64_t to_ns, bool had_packets)
+static void load_add(struct load *load, int64_t from_ns, int64_t to_ns, bool has_sent)
 {
-    if (had_packets)
+    if (has_sent)
         load->batch_ns += ((double)(to_ns - from_ns) - load->batch_ns) / 8;
     load->busy_ns += to_ns - from_ns;
     int64_t window_ns = to_ns - load->window_start_ns;
@@ -87,6 +87,7 @@ static void *loop(void *argument)
             wait_ns(hold);
         int64_t now_ns = clock_ns();
         engine_lock(engine);
+        uint64_t sent_before = engine->stats.packets_forwarded;
         engine->held_ns = hold;
         if (has_packets)
             receive_all(engine, now_ns);
@@ -94,8 +95,9 @@ static void *loop(void *argument)
             reports_send(engine, now_ns);
             tick_ns = now_ns;
         }
+        bool has_sent = engine->stats.packets_forwarded != sent_before;
         engine_unlock(engine);
-        load_add(&load, now_ns, clock_ns(), has_packets);
+        load_add(&load, now_ns, clock_ns(), has_sent);
     }
     return NULL;
 }

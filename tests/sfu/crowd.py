@@ -13,16 +13,15 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from loadtests.audio.player import percentile
 from loadtests.audio.room import AudioRoom, Member
 from loadtests.benchmarks.audio import give_core
 from loadtests.benchmarks.usage import cpu_seconds
 from loadtests.clients.audio import AudioFailed
-from realtime.embedded.servers import EmbeddedServers
 from state.events import Settings as RoomSettings
 from state.rejections import Unavailable
+from tests.sfu.node import with_redis
 from tests.sfu.soak import FullRoom, exchange_of, full_room
 
 SPEAKERS, LISTENERS, SAMPLED_LISTENERS = 4, 48, 8
@@ -140,12 +139,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=20, help="that the room talks")
     parser.add_argument("--engine", default="auto")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="flylive-crowd-") as directory:
-        Path(directory).chmod(0o711)
-        with EmbeddedServers(Path(directory), database=False, durable=False) as urls:
-            assert urls.redis_url is not None
-            outcome = asyncio.run(crowd(urls.redis_url, options.joins, options.seconds, options.engine))
-            print(outcome)
+    outcome = with_redis(lambda url: crowd(url, options.joins, options.seconds, options.engine))
+    print(outcome)
     return 1 if outcome.failed else 0
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from realtime.embedded.servers import EmbeddedServers
 from sfu.launch import Launch, worker_name
 from sfu.metrics import MediaMetrics
 from sfu.placement import Placement, Registry
@@ -27,6 +30,8 @@ from state.room import Room
 from state.settings import Redis, Settings, Sfu
 from tests.sfu.clients import AiortcPeer
 
+Outcome = TypeVar("Outcome")
+
 DEADLINE_SECONDS = 10.0
 READY_SECONDS = 60.0
 """The first worker may have to build the native engine."""
@@ -43,6 +48,15 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = DEADLI
         assert time.monotonic() - started < seconds, what
         await asyncio.sleep(0.01)
     return time.monotonic() - started
+
+
+def with_redis(work: Callable[[str], Coroutine[Any, Any, Outcome]]) -> Outcome:
+    """For what runs without pytest: the work, on a server of its own."""
+    with tempfile.TemporaryDirectory(prefix="flylive-sfu-") as directory:
+        Path(directory).chmod(0o711)
+        with EmbeddedServers(Path(directory), database=False, durable=False) as urls:
+            assert urls.redis_url is not None
+            return asyncio.run(work(urls.redis_url))
 
 
 class MediaNode:

@@ -16,16 +16,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from loadtests.audio.hearing import FRAMES_PER_SECOND, Cast
 from loadtests.audio.player import Count, percentile
 from loadtests.audio.room import Exchange, Member
-from realtime.embedded.servers import EmbeddedServers
 from state.events import Settings as RoomSettings
 from state.media_commands import RtcOffer
 from state.ports import Caller, Done
-from tests.sfu.node import MediaNode, settings
+from tests.sfu.node import MediaNode, settings, with_redis
 from tests.sfu.test_hostile import memory_of
 
 SLOTS = 3
@@ -168,15 +166,9 @@ def main() -> int:
     parser.add_argument("--listeners", type=int, default=300)
     parser.add_argument("--engine", default="auto")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="flylive-soak-") as directory:
-        Path(directory).chmod(0o711)
-        with EmbeddedServers(Path(directory), database=False, durable=False) as urls:
-            assert urls.redis_url is not None
-            started = time.monotonic()
-            seconds = round(options.minutes * 60)
-            work = soak(urls.redis_url, options.speakers, options.listeners, seconds, options.engine)
-            outcome = asyncio.run(work)
-            print(f"{outcome}; {time.monotonic() - started:.0f} s; {outcome.figures}")
+    started, seconds = time.monotonic(), round(options.minutes * 60)
+    outcome = with_redis(lambda url: soak(url, options.speakers, options.listeners, seconds, options.engine))
+    print(f"{outcome}; {time.monotonic() - started:.0f} s; {outcome.figures}")
     return 0 if outcome.is_whole else 1
 
 
