@@ -1,3 +1,1 @@
 """Engine.IO v4 on aiohttp: sessions over polling and WebSocket without a task, queue or timer per client."""
-
-import realtime.stock  # noqa: F401  (before any module of the two is imported)
