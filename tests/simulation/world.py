@@ -34,6 +34,7 @@ STORM_SECONDS = (4.0, 14.0)
 # Lease, taking over by the reaper (a second try included), grace of a seat, the sweep's round, some slack.
 CALM_SECONDS = 30.0
 STALE_SECONDS = 2.0
+DELIVERY_SECONDS = 0.1  # in fair weather, many times over
 CALM_PACE = 4.0
 SETTINGS = Settings(
     rooms=Rooms(
@@ -75,6 +76,7 @@ class World:
         self.figures = Figures()
         self.storming = True
         self._node_serial = 0
+        self._committed_at = 0.0
         self._past: list[SimNode] = []
 
     def now_ms(self) -> int:
@@ -120,6 +122,7 @@ class World:
         return not self.storming and sum(user.operations for user in self.users) >= self.wanted
 
     def _note_commit(self, key: bytes, epoch: str, before: int, after: int) -> None:
+        self._committed_at = asyncio.get_running_loop().time()
         room = self._document_of(key)
         self.ledger.written(room.room_id, epoch, before + 1, after)
         self.ledger.agree(room)
@@ -312,10 +315,19 @@ class World:
         for user in self.users:
             user.resting = True
         await asyncio.sleep(SETTINGS.rooms.seat_kept_seconds + 4 * SETTINGS.rooms.sweep_seconds)
+        await self._settled()
         for room_id in self._room_ids():
             self._expect_room(room_id)
         for user in self.users:
             user.resting = False
+
+    async def _settled(self) -> None:
+        """What time itself brings about (a combo ends) may have been committed just now and be on its way."""
+        for _attempt in range(100):
+            if asyncio.get_running_loop().time() - self._committed_at >= DELIVERY_SECONDS:
+                return
+            await asyncio.sleep(DELIVERY_SECONDS)
+        raise Violation("commits do not come to an end while everybody rests")
 
     def _expect_room(self, room_id: str) -> None:
         room = self._document(room_id)
