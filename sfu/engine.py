@@ -109,9 +109,10 @@ class EngineOptions:
 
     batch_packets: int = 128
     """Datagrams read, and sent, by one system call."""
-    hold_seconds: float = 0.004
+    hold_seconds: float = 0.005
     """What waiting for others to the same listener, so that they leave as one segmented send, and the sending
-    itself may take together. The native engine waits under load only; the Python engine never does."""
+    itself may take together. The native engine waits under load only, and where it helps; the Python engine
+    never does."""
     segmentation: bool = True
     """Use UDP segmentation offload where the kernel has it."""
     control_backlog: int = 4096

@@ -9,11 +9,12 @@ from collections import Counter
 import msgspec
 from pylibsrtp import Error as SrtpError
 
-from loadtests.audio.player import Packet, Played, Player
+from loadtests.audio.player import ALWAYS, Packet, Played, Player
 from loadtests.audio.room import AudioRoom, Member
 from loadtests.clients.audio import HEAD, MARK, Ear
 
 FRAME_NS, FRAMES_PER_SECOND = 20_000_000, 50
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 WARM_SECONDS = 2
 """Slots are given in the first moments; latencies count from then on."""
 
@@ -38,20 +39,22 @@ class Cast:
         self.listeners: list[Member] = []
 
     def schedule(self, seconds: int) -> list[Packet]:
-        """Speakers at even distances, and the checks that keep every path open."""
+        """Speakers far from each other, also the first few who get the slots; and what keeps paths open."""
         packets: list[Packet] = []
         for number, speaker in enumerate(self.speakers):
-            packets += speaker.speech(seconds * FRAMES_PER_SECOND, number * FRAME_NS // len(self.speakers))
+            phase_ns = int(number * GOLDEN_RATIO % 1 * FRAME_NS)
+            packets += speaker.speech(seconds * FRAMES_PER_SECOND, phase_ns)
         for member in (*self.speakers, *self.listeners):
             packets += member.checks(seconds * 1_000_000_000)
         return sorted(packets, key=lambda packet: packet.due_ns)
 
-    def player(self, sampled: int, directory: str) -> Player:
-        """Hands the socket over to the generator, which keeps what so many of the listeners get."""
+    def player(self, sampled: int, directory: str, capture_seconds: int = ALWAYS) -> Player:
+        """Hands the socket over to the generator, which keeps what so many of the listeners get at first."""
         self.room.hand_over()
         server = self.listeners[0].remote.address
         first = self.listeners[len(self.listeners) % sampled].address
-        return Player(self.room.sock, server, (first, max(1, len(self.listeners) // sampled)), directory)
+        step = max(1, len(self.listeners) // sampled)
+        return Player(self.room.sock, server, (first, step), directory, capture_seconds)
 
     def heard(self, schedule: list[Packet], played: Played) -> Heard:
         left = self._departures(schedule, played)

@@ -1,6 +1,6 @@
 /* A player of datagrams that keeps time, and a sink for everything that comes back.
  *
- *   load SOCKET SERVER_ADDRESS SERVER_PORT FIRST_CAPTURED STEP SENT_FILE CAPTURE_FILE < schedule
+ *   load SOCKET SERVER_ADDRESS SERVER_PORT FIRST_CAPTURED STEP SECONDS SENT_FILE CAPTURE_FILE < schedule
  *
  * SOCKET is an inherited UDP socket, bound to every loopback address: each client has a source address of its
  * own in 127.0.0.0/8, by which a server tells them apart, and one socket serves thousands of them.
@@ -12,7 +12,7 @@
  * SENT_FILE gets the time at which each datagram really left (8 bytes each, 0: it did not). CAPTURE_FILE
  * gets what came to the address FIRST_CAPTURED and to every STEPth one behind it: time (8), address (4),
  * length (2), datagram. The time of arrival is the kernel's, so that a sink that is late does not count as
- * latency. Once a second a line of JSON says what was received so far: media and report packets, octets, and
+ * latency. The stamps cost the sender: after so many SECONDS nothing is captured or stamped any more. Once a second a line of JSON says what was received so far: media and report packets, octets, and
  * what is neither. All times are those of the wall clock, in nanoseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,6 +38,7 @@ enum {
 static int descriptor;
 static struct sockaddr_in server;
 static uint32_t first_captured, capture_step;
+static int64_t capture_ns;
 static FILE *sent_file, *capture_file;
 static atomic_bool finished;
 static uint64_t media, reports, others, octets;
@@ -119,6 +120,15 @@ struct arrival {
     int64_t at_ns;
 };
 
+static bool capturing = true;
+
+static bool capture(int on)
+{
+    capturing = on;
+    return setsockopt(descriptor, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) == 0 &&
+           setsockopt(descriptor, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) == 0;
+}
+
 static struct arrival arrival_of(struct msghdr *message)
 {
     struct arrival found = {{0}, 0};
@@ -147,6 +157,8 @@ static void take(struct sink *sink, unsigned at)
     else
         media++;
     octets += bytes;
+    if (!capturing)
+        return;
     struct arrival arrival = arrival_of(&sink->messages[at].msg_hdr);
     uint32_t number = ntohl(arrival.address.s_addr) - first_captured;
     if (number % capture_step != 0)
@@ -178,7 +190,7 @@ static void drain(void)
 {
     static struct sink sink;
     struct timespec pause = {0, PAUSE_NS};
-    int64_t said = 0;
+    int64_t said = 0, captured_until = now_ns() + capture_ns;
     open_sink(&sink);
     while (!atomic_load(&finished)) {
         for (unsigned i = 0; i < BATCH; i++) {
@@ -189,6 +201,8 @@ static void drain(void)
         int64_t now = now_ns();
         for (int i = 0; i < count; i++)
             take(&sink, (unsigned)i);
+        if (capturing && now >= captured_until)
+            capture(false);
         if (now - said >= REPORT_NS) {
             say(now);
             said = now;
@@ -202,8 +216,7 @@ static void drain(void)
 int main(int count, char **words)
 {
     struct in_addr first;
-    int on = 1;
-    if (count != 8 || inet_pton(AF_INET, words[2], &server.sin_addr) != 1 ||
+    if (count != 9 || inet_pton(AF_INET, words[2], &server.sin_addr) != 1 ||
         inet_pton(AF_INET, words[4], &first) != 1)
         return 2;
     descriptor = atoi(words[1]);
@@ -211,10 +224,10 @@ int main(int count, char **words)
     server.sin_port = htons((uint16_t)atoi(words[3]));
     first_captured = ntohl(first.s_addr);
     capture_step = (uint32_t)atoi(words[5]);
-    sent_file = fopen(words[6], "wb");
-    capture_file = fopen(words[7], "wb");
-    if (capture_step == 0 || sent_file == NULL || capture_file == NULL ||
-        setsockopt(descriptor, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) < 0)
+    capture_ns = atoi(words[6]) * 1000000000LL;
+    sent_file = fopen(words[7], "wb");
+    capture_file = fopen(words[8], "wb");
+    if (capture_step == 0 || sent_file == NULL || capture_file == NULL || !capture(true))
         return 2;
     pthread_t player;
     if (pthread_create(&player, NULL, play, NULL) != 0)

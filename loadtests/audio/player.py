@@ -25,6 +25,8 @@ SOURCE = Path(__file__).with_name("load.c")
 RECEIVE_BYTES = 256 << 20
 """Asked for; a sink that is too slow must lose nothing. Without the privilege the kernel gives less."""
 CLIENTS_FROM = int(IPv4Address("127.1.0.1"))
+ALWAYS = 1_000_000
+"""Seconds; longer than any run."""
 IP_PKTINFO = 8
 """The socket module names it from Python 3.14 on only."""
 _SO_RCVBUFFORCE = 33
@@ -105,10 +107,16 @@ class Player:
     """One run of the generator."""
 
     def __init__(
-        self, sock: socket.socket, server: tuple[str, int], captured: tuple[str, int], directory: str
+        self,
+        sock: socket.socket,
+        server: tuple[str, int],
+        captured: tuple[str, int],
+        directory: str,
+        capture_seconds: int = ALWAYS,
     ) -> None:
         """captured: the first client whose packets are kept, and the step to the next ones."""
         self._sock, self._server, self._captured = sock, server, captured
+        self._capture_seconds = capture_seconds
         self._sent, self._capture = Path(directory, "sent"), Path(directory, "captured")
 
     async def play(self, schedule: Iterable[Packet], core: int | None = None) -> AsyncIterator[Count]:
@@ -121,6 +129,7 @@ class Player:
             *words,
             self._captured[0],
             str(self._captured[1]),
+            str(self._capture_seconds),
             str(self._sent),
             str(self._capture),
             stdin=asyncio.subprocess.PIPE,

@@ -166,15 +166,16 @@ def give_core(pids: list[int], core: int) -> None:
 
 
 async def play(made: Stage, seconds: int) -> Sample:
-    """One run: figures of the time after the first seconds."""
-    schedule = made.schedule(seconds)
+    """One run: latency and loss in its first part, then, without the stamps, what a packet costs."""
+    captured = WARM_SECONDS + seconds
+    schedule = made.schedule(captured + seconds)
     marks: list[tuple[Count, float]] = []
     with tempfile.TemporaryDirectory(prefix="flylive-audio-") as directory:
-        player = made.player(SAMPLED_LISTENERS, directory)
+        player = made.player(SAMPLED_LISTENERS, directory, captured)
         async for count in player.play(schedule, core=1 if len(os.sched_getaffinity(0)) > 1 else None):
             marks.append((count, made.worker_seconds()))
         played = player.played()
-    counted = marks[WARM_SECONDS:-1]
+    counted = marks[captured + 1 : -1]
     (before, cpu_before), (after, cpu_after) = counted[0], counted[-1]
     cpu, wall = cpu_after - cpu_before, (after.at_ns - before.at_ns) / 1e9
     heard = made.heard(schedule, played)
@@ -197,7 +198,7 @@ async def measure(scene: Scene, options: Options) -> Sample:
         joined = made.worker_seconds() - before
         options.say(f"    {listeners} joined in {time.monotonic() - started:.1f} s")
         give_core(made.worker_pids(), 0)
-        sample = await play(made, options.size(8, 5))
+        sample = await play(made, options.size(6, 3))
         return {f"{scene.name}{name}": value for name, value in sample.items()} | {
             f"{scene.name}_join_cpu": joined / listeners * 1000
         }

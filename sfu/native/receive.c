@@ -93,15 +93,18 @@ static size_t receive_batch(struct engine *engine, int64_t now_ns)
     return (size_t)count;
 }
 
-/* Packets that arrive while others are being sent around join them, until somebody waits for the lock. */
+/* Packets that arrive while others are being sent around join them, until somebody waits for the lock. Where
+ * packets were held they do not: whoever was served already would get them singly, and soon they are held. */
 void receive_all(struct engine *engine, int64_t now_ns)
 {
     int64_t started_ns = now_ns;
     size_t count = receive_batch(engine, now_ns);
+    bool joins = engine->held_ns == 0;
     engine->held_ns = 0;
     while (egress_serve(engine, SWEEP_LISTENERS) || count == RECEIVE_BATCH) {
+        bool more = joins || count == RECEIVE_BATCH;
         count = 0;
-        if (atomic_load_explicit(&engine->waiting, memory_order_relaxed) == 0) {
+        if (more && atomic_load_explicit(&engine->waiting, memory_order_relaxed) == 0) {
             now_ns = clock_ns();
             if (now_ns - started_ns < SWEEP_NS)
                 count = receive_batch(engine, now_ns);

@@ -34,33 +34,54 @@ void engine_unlock(struct engine *engine)
 }
 
 /* How long packets wait for others to the same listener, so that they leave as one segmented send: not at all
- * while there is time to send them one by one; near saturation until the wait and the sending itself take
- * together what the options allow. So a large room, whose sending takes that long anyway, never waits: its
- * batches form by themselves. */
+ * while there is time to send them one by one, nor where so few come to each listener that hardly two would
+ * meet; else until the wait and the sending itself take together what the options allow. So a large room, whose
+ * sending takes that long anyway, never waits: its batches form by themselves. */
 struct load {
     int64_t window_start_ns, busy_ns;
+    uint64_t window_packets;
     double share, batch_ns; /* of batches that had somebody to go to: a silent speaker's cost next to nothing */
+    double packets_per_ns;  /* to one listener */
 };
 
-static void load_add(struct load *load, int64_t from_ns, int64_t to_ns, bool has_sent)
+static void load_add(struct load *load, int64_t from_ns, int64_t to_ns, uint64_t packets)
 {
-    if (has_sent)
+    if (packets)
         load->batch_ns += ((double)(to_ns - from_ns) - load->batch_ns) / 8;
     load->busy_ns += to_ns - from_ns;
-    int64_t window_ns = to_ns - load->window_start_ns;
+    load->window_packets += packets;
+}
+
+static void load_turn(struct load *load, int64_t now_ns, uint32_t listeners)
+{
+    int64_t window_ns = now_ns - load->window_start_ns;
     if (window_ns < LOAD_WINDOW_NS)
         return;
     load->share = (double)load->busy_ns / (double)window_ns;
-    load->window_start_ns = to_ns;
+    load->packets_per_ns = (double)load->window_packets / (double)window_ns / (listeners ? listeners : 1);
+    load->window_start_ns = now_ns;
     load->busy_ns = 0;
+    load->window_packets = 0;
 }
+
+static double ramp(double value, double from, double to)
+{
+    double part = (value - from) / (to - from);
+    return part < 0 ? 0 : part > 1 ? 1 : part;
+}
+
+/* The share at which holding begins and is whole: it lowers the share, which therefore stays about there. */
+static const double HOLD_FROM = 0.44, HOLD_WHOLLY = 0.48;
+/* The packets that come to one listener within the limit: 0.75 of three slots, 2 where all eight are heard. */
+static const double HARDLY_TWO = 0.75, SURELY_TWO = 1.75;
 
 static int64_t hold_ns(const struct engine *engine, const struct load *load)
 {
-    double weight = (load->share - 0.6) / 0.2, left = (double)engine->options.hold_ns - load->batch_ns;
-    if (!engine->segmentation || weight <= 0 || left <= 0)
+    double limit = (double)engine->options.hold_ns, left = limit - load->batch_ns;
+    if (!engine->segmentation || left <= 0)
         return 0;
-    return (int64_t)(left * (weight < 1 ? weight : 1));
+    return (int64_t)(left * ramp(load->share, HOLD_FROM, HOLD_WHOLLY) *
+                     ramp(load->packets_per_ns * limit, HARDLY_TWO, SURELY_TWO));
 }
 
 static void wait_ns(int64_t duration_ns)
@@ -95,9 +116,12 @@ static void *loop(void *argument)
             reports_send(engine, now_ns);
             tick_ns = now_ns;
         }
-        bool has_sent = engine->stats.packets_forwarded != sent_before;
+        uint64_t sent = engine->stats.packets_forwarded - sent_before;
+        uint32_t listeners = engine->addresses.count;
         engine_unlock(engine);
-        load_add(&load, now_ns, clock_ns(), has_sent);
+        int64_t done_ns = clock_ns();
+        load_add(&load, now_ns, done_ns, sent);
+        load_turn(&load, done_ns, listeners);
     }
     return NULL;
 }

@@ -61,6 +61,21 @@ async def test_a_schedule_is_played_counted_and_captured(tmp_path: Path) -> None
     sock.close()
 
 
+async def test_what_comes_after_the_captured_time_is_only_counted(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
+    schedule = [Packet(second * 500_000_000, client_address(0), RTP + bytes([second])) for second in range(5)]
+    with client_socket() as sock:
+        server = transport.get_extra_info("sockname")
+        play = Player(sock, server, (client_address(0), 1), tmp_path, capture_seconds=1)
+        counts = [count async for count in play.play(schedule)]
+    transport.close()
+    assert counts[-1].media == 10
+    captured = {one.data[-1] for one in play.played().captured}
+    assert 0 in captured
+    assert captured.isdisjoint({3, 4})
+
+
 def test_clients_have_addresses_of_their_own() -> None:
     assert client_address(0) == "127.1.0.1"
     assert client_address(2000) == "127.1.7.209"
