@@ -56,23 +56,34 @@ MemberOf = Callable[[str, str], Awaitable[Profile | None]]
 
 
 class Pending:
-    """A command that waits for its answer."""
+    """A command that waits for its answer, and all who wait with it."""
 
-    __slots__ = ("actor", "answer", "command", "command_id", "facts")
+    __slots__ = ("actor", "callers", "command", "command_id", "facts", "settled")
 
-    def __init__(
-        self,
-        actor: Actor,
-        command: c.AnyCommand,
-        command_id: str | None,
-        facts: Facts,
-        answer: asyncio.Future[Answer],
-    ) -> None:
+    def __init__(self, actor: Actor, command: c.AnyCommand, command_id: str | None) -> None:
         self.actor = actor
         self.command = command
         self.command_id = command_id
-        self.facts = facts
-        self.answer = answer
+        self.facts = Facts()
+        self.settled = False
+        self.callers: list[asyncio.Future[Answer]] = []
+
+    def answer(self) -> asyncio.Future[Answer]:
+        """For one caller: who gives up takes it away from nobody else."""
+        caller: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.callers.append(caller)
+        return caller
+
+    def settle(self, answer: Answer | BaseException) -> None:
+        """Tell all callers."""
+        self.settled = True
+        for caller in self.callers:
+            if caller.done():
+                continue
+            if isinstance(answer, BaseException):
+                caller.set_exception(answer)
+            else:
+                caller.set_result(answer)
 
 
 class Mailbox:
@@ -82,7 +93,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.waiting: deque[Pending] = deque()
-        self.in_flight: dict[tuple[str, str], asyncio.Future[Answer]] = {}
+        self.in_flight: dict[tuple[str, str], Pending] = {}
         self.base: Room | None = None
         self.pump: asyncio.Task[None] | None = None
 
@@ -148,22 +159,22 @@ class Rooms:
         if command_id is not None:
             twin = mailbox.in_flight.get((actor.user_id, command_id))
             if twin is not None:
-                return await asyncio.shield(twin)
+                return await twin.answer()
         if len(mailbox.waiting) >= limits.MAILBOX_MAX:
             raise Unavailable("too many commands wait in this room")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        pending = Pending(actor, command, command_id)
         if command_id is not None:
-            mailbox.in_flight[actor.user_id, command_id] = answer
+            mailbox.in_flight[actor.user_id, command_id] = pending
         try:
-            facts = await self._facts(room_id, mailbox, command)
+            pending.facts = await self._facts(room_id, mailbox, command)
         except BaseException as error:
-            self._settle(mailbox, Pending(actor, command, command_id, Facts(), answer), error)
+            known = isinstance(error, Exception)
+            self._settle(mailbox, pending, error if known else Unavailable("its first caller gave up"))
             raise
-        mailbox.waiting.append(Pending(actor, command, command_id, facts, answer))
+        mailbox.waiting.append(pending)
         if mailbox.pump is None or mailbox.pump.done():
             mailbox.pump = asyncio.get_running_loop().create_task(self._pump(room_id, mailbox))
-        # A caller that gives up must not take the answer away from its twin.
-        return await (answer if command_id is None else asyncio.shield(answer))
+        return await pending.answer()
 
     async def _facts(self, room_id: str, mailbox: Mailbox, command: c.AnyCommand) -> Facts:
         if isinstance(command, c.RoomUpdate):
@@ -229,7 +240,7 @@ class Rooms:
 
     async def _commit_singly(self, room_id: str, mailbox: Mailbox, batch: list[Pending]) -> None:
         for pending in batch:
-            if pending.answer.done():
+            if pending.settled:
                 continue
             try:
                 await self._commit(room_id, mailbox, [pending])
@@ -244,13 +255,7 @@ class Rooms:
     def _settle(self, mailbox: Mailbox, pending: Pending, answer: Answer | BaseException) -> None:
         if pending.command_id is not None:
             mailbox.in_flight.pop((pending.actor.user_id, pending.command_id), None)
-        if pending.answer.done():
-            return
-        if isinstance(answer, BaseException):
-            pending.answer.set_exception(answer)
-            pending.answer.exception()  # the caller may be gone
-        else:
-            pending.answer.set_result(answer)
+        pending.settle(answer)
 
     async def _commit(self, room_id: str, mailbox: Mailbox, batch: list[Pending]) -> None:
         base: Room | None = self._newest(room_id, mailbox)

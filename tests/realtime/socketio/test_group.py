@@ -9,7 +9,7 @@ import pytest
 
 from realtime.engine.reasons import Reason
 from realtime.socketio.frames import Frames
-from realtime.socketio.group import SLICE, Group
+from realtime.socketio.group import SLICE, TURNS, Group
 from realtime.socketio.interface import Connection
 from tests.realtime.socketio.application import Recorder, connected, make_server
 from tests.realtime.wire import SocketClient, settle
@@ -37,6 +37,23 @@ async def test_one_write_per_member_and_tick_and_one_encoding_per_parser() -> No
     assert [client.transport.writes for client in clients] == [before + 1 for before in writes]
     assert all(numbers(client) == list(range(10)) for client in clients)
     assert all(frames.wire(packed) is frames.wire(packed) for frames in sent for packed in (False, True))
+
+
+async def test_an_event_and_the_answer_that_comes_with_it_leave_as_one_write() -> None:
+    """An answer takes two turns more to get here: its commit's task, then its command's."""
+    application = Recorder()
+    server = make_server(application)
+    group = server.group()
+    application.joins = [group]
+    clients = [await connected(server) for _ in range(2)]
+    writes = [client.transport.writes for client in clients]
+    group.send(event(1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    application.connections[0].acknowledge(7, {"ok": True})
+    await settle()
+    assert [client.transport.writes for client in clients] == [before + 1 for before in writes]
+    assert all(numbers(client) == [1] for client in clients)
 
 
 async def test_joining_and_leaving_within_a_tick() -> None:
@@ -166,7 +183,7 @@ async def test_large_room_is_served_in_slices() -> None:
     while large.busy:
         await asyncio.sleep(0)
         turns += 1
-        if turns == 3:
+        if turns == TURNS + 2:
             assert numbers(clients[0]) == [2]
             assert large.busy
             large.send(event(3))
