@@ -16,7 +16,7 @@ from state.following import RoomView
 from state.identity import SYSTEM, Actor, Profile
 from state.kernel import Environment, Kernel
 from state.ports import Answer
-from state.rejections import Code, Rejection
+from state.rejections import Code, Rejection, Unavailable
 from state.settings import Settings
 from state.transitions import admit
 from tests.simulation.ledger import Ledger, Violation
@@ -102,6 +102,7 @@ class SimNode:
         self.kernel = Kernel(self.link, settings, name, Environment(now_ms, rng.randbytes))
         self.rooms: dict[str, RoomOfNode] = {}
         self.now_ms = now_ms
+        self.times_given_up = 0
         self.kernel.audience.on_fenced(self.drop_everybody)
 
     async def open(self) -> None:
@@ -112,6 +113,7 @@ class SimNode:
         await self.process.kill()
 
     def drop_everybody(self) -> None:
+        self.times_given_up += 1
         for room in self.rooms.values():
             for session in room.sessions.values():
                 session.open = False
@@ -120,7 +122,7 @@ class SimNode:
     # --- What a gateway does, in the node's own process -----------------------------------------------------
 
     async def join(self, session: Session, position: tuple[str, int] | None) -> Rejection | None:
-        room_id = session.room_id
+        room_id, given_up = session.room_id, self.times_given_up
         listener = self.rooms.setdefault(room_id, RoomOfNode(self, room_id))
         view = await self.kernel.followers.watch(room_id, listener)
         if view is None:
@@ -137,6 +139,8 @@ class SimNode:
         missed = None if position is None else await self._missed(view, *position)
         if missed is not None and position is not None:
             session.epoch, session.seq = position
+        if self.times_given_up != given_up:
+            raise Unavailable("this node was given up while somebody came in")
         session.begin(view, missed)
         listener.sessions[session.connection_id] = session
         return None
