@@ -32,7 +32,7 @@ from tests.sfu.clients import AiortcPeer
 
 Outcome = TypeVar("Outcome")
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 READY_SECONDS = 60.0
 """The first worker may have to build the native engine."""
 

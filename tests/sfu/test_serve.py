@@ -119,8 +119,13 @@ async def test_users_talk_over_socket_io(town: Town) -> None:
     await until(
         lambda: any(name == "audio:levels" and body["active"] == "ada" for name, body in bob.events), ""
     )
-    assert ("rtc:slots", ["ada", None]) in [(n, b["slots"]) for n, b in bob.events if n == "rtc:slots"]
-    assert any(name == "rtc:producer_added" and body["user_id"] == "ada" for name, body in bob.events)
+    await until(
+        lambda: ["ada", None] in [body["slots"] for name, body in bob.events if name == "rtc:slots"], "slots"
+    )
+    await until(
+        lambda: any(name == "rtc:producer_added" and body["user_id"] == "ada" for name, body in bob.events),
+        "the producer is announced",
+    )
     stats = await bob.call("rtc:stats")
     assert stats["transports"][0]["consumers"][0]["packets"] > 0
     await ada.call("mic:set", muted=True)
