@@ -20,6 +20,11 @@ from state.server import ServerError, Value
 OnMessage = Callable[[list[Any]], None]
 OnStray = Callable[[str], None]
 _NO_REPLY: Final = object()
+_WINDOW_S: Final = 0.1
+_BUSY_PER_S: Final = 500
+_TOGETHER_S: Final = 0.002
+_WORTH_IT: Final = 2  # commands in a sending
+_REST_S: Final = 1.0  # until waiting is tried again
 
 
 class Address(Struct, frozen=True):
@@ -62,6 +67,38 @@ def pack(command: Sequence[Value]) -> bytes:
     return packed
 
 
+class Pace:
+    """How long to wait for more before sending. Each sending and each answer costs both sides a wake-up,
+    whatever is in it: a quarter of what a busy node does. A quiet connection waits for nothing, and neither
+    does one whose calls come one after the other's answer."""
+
+    __slots__ = ("_began", "_commands", "_rests_until", "_sendings", "_waits")
+
+    def __init__(self) -> None:
+        self._began = self._rests_until = 0.0
+        self._commands = self._sendings = 0
+        self._waits = False
+
+    def wait(self, now: float) -> float:
+        """To be asked before each sending."""
+        if now - self._began >= _WINDOW_S:
+            self._look_back(now)
+        return _TOGETHER_S if self._waits else 0.0
+
+    def sent(self, commands: int) -> None:
+        """So many went together."""
+        self._sendings += 1
+        self._commands += commands
+
+    def _look_back(self, now: float) -> None:
+        is_busy = self._commands > _BUSY_PER_S * (now - self._began)
+        if self._waits and self._commands < _WORTH_IT * self._sendings:
+            self._waits, self._rests_until = False, now + _REST_S
+        else:
+            self._waits = is_busy and now >= self._rests_until
+        self._began, self._commands, self._sendings = now, 0, 0
+
+
 class Connection(asyncio.Protocol):
     """A live connection. Once lost it stays lost; the owner makes another."""
 
@@ -71,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._reader = hiredis.Reader(notEnoughData=_NO_REPLY)
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._outgoing: list[bytes] = []
+        self._pace = Pace()
         self._transport: asyncio.Transport | None = None
         self._on_message = on_message
         self.generation = ""
@@ -118,14 +156,20 @@ class Connection(asyncio.Protocol):
         return future
 
     def send(self, packed: bytes) -> None:
-        """Send a command that is answered by messages only. What one turn of the loop sends goes together."""
+        """Send a command that is answered by messages only. What one turn of the loop sends goes together, on
+        a busy connection that of a few turns."""
         if not self._outgoing:
-            self._loop.call_soon(self._flush)
+            wait = self._pace.wait(self._loop.time())
+            if wait:
+                self._loop.call_later(wait, self._flush)
+            else:
+                self._loop.call_soon(self._flush)
         self._outgoing.append(packed)
 
     def _flush(self) -> None:
         if self._transport is not None and not self.lost.done():
             self._transport.write(b"".join(self._outgoing))
+        self._pace.sent(len(self._outgoing))
         self._outgoing.clear()
 
     def oldest_wait(self) -> float:
