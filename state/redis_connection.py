@@ -23,8 +23,8 @@ _NO_REPLY: Final = object()
 _WINDOW_S: Final = 0.1
 _BUSY_PER_S: Final = 500
 _TOGETHER_S: Final = 0.002
-_WORTH_IT: Final = 2  # commands in a sending
-_REST_S: Final = 1.0  # until waiting is tried again
+_COMMANDS_WORTH_A_WAIT: Final = 2
+_TRIED_AGAIN_AFTER_S: Final = 1.0
 
 
 class Address(Struct, frozen=True):
@@ -92,8 +92,8 @@ class Pace:
 
     def _look_back(self, now: float) -> None:
         is_busy = self._commands > _BUSY_PER_S * (now - self._began)
-        if self._waits and self._commands < _WORTH_IT * self._sendings:
-            self._waits, self._rests_until = False, now + _REST_S
+        if self._waits and self._commands < _COMMANDS_WORTH_A_WAIT * self._sendings:
+            self._waits, self._rests_until = False, now + _TRIED_AGAIN_AFTER_S
         else:
             self._waits = is_busy and now >= self._rests_until
         self._began, self._commands, self._sendings = now, 0, 0

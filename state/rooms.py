@@ -168,8 +168,8 @@ class Rooms:
         try:
             pending.facts = await self._facts(room_id, mailbox, command)
         except BaseException as error:
-            known = isinstance(error, Exception)
-            self._settle(mailbox, pending, error if known else Unavailable("its first caller gave up"))
+            cancelled = not isinstance(error, Exception)
+            self._settle(mailbox, pending, Unavailable("its first caller gave up") if cancelled else error)
             raise
         mailbox.waiting.append(pending)
         if mailbox.pump is None or mailbox.pump.done():

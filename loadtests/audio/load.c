@@ -12,8 +12,9 @@
  * SENT_FILE gets the time at which each datagram really left (8 bytes each, 0: it did not). CAPTURE_FILE
  * gets what came to the address FIRST_CAPTURED and to every STEPth one behind it: time (8), address (4),
  * length (2), datagram. The time of arrival is the kernel's, so that a sink that is late does not count as
- * latency. The stamps cost the sender: after so many SECONDS nothing is captured or stamped any more. Once a second a line of JSON says what was received so far: media and report packets, octets, and
- * what is neither. All times are those of the wall clock, in nanoseconds. */
+ * latency. The stamps cost the sender: after so many SECONDS nothing is captured or stamped any more. Once a
+ * second a line of JSON says what was received so far: media and report packets, octets, and what is neither.
+ * All times are those of the wall clock, in nanoseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -39,6 +40,7 @@ static int descriptor;
 static struct sockaddr_in server;
 static uint32_t first_captured, capture_step;
 static int64_t capture_ns;
+static bool capturing;
 static FILE *sent_file, *capture_file;
 static atomic_bool finished;
 static uint64_t media, reports, others, octets;
@@ -119,8 +121,6 @@ struct arrival {
     struct in_addr address;
     int64_t at_ns;
 };
-
-static bool capturing = true;
 
 static bool capture(int on)
 {

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 BUDGET_SECONDS = 0.002
 SLICE = 64  # members between two looks at the clock: about a third of a millisecond
-# Turns of the loop between an event and its sending: so many does an answer take that came with it to get
-# here, and then both leave as one write.
+# Turns of the loop from an event to its sending. The answer to the command that caused it passes through two
+# tasks meanwhile, and arrives in time to leave in the same write.
 TURNS = 3
 
 

@@ -94,7 +94,7 @@ static size_t receive_batch(struct engine *engine, int64_t now_ns)
 }
 
 /* Packets that arrive while others are being sent around join them, until somebody waits for the lock. Where
- * packets were held they do not: whoever was served already would get them singly, and soon they are held. */
+ * packets were held they do not: those served already would get them one by one; they are held in their turn. */
 void receive_all(struct engine *engine, int64_t now_ns)
 {
     int64_t started_ns = now_ns;

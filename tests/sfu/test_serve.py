@@ -120,7 +120,8 @@ async def test_users_talk_over_socket_io(town: Town) -> None:
         lambda: any(name == "audio:levels" and body["active"] == "ada" for name, body in bob.events), ""
     )
     await until(
-        lambda: ["ada", None] in [body["slots"] for name, body in bob.events if name == "rtc:slots"], "slots"
+        lambda: ["ada", None] in [body["slots"] for name, body in bob.events if name == "rtc:slots"],
+        "the slots are told",
     )
     await until(
         lambda: any(name == "rtc:producer_added" and body["user_id"] == "ada" for name, body in bob.events),

@@ -77,7 +77,7 @@ async def test_a_mute_is_heard_within_200_ms(node: MediaNode) -> None:
                 await node.act("ada", command)
             else:
                 await node.system(command)
-            await until(lambda: rights(worker) == {allowed}, str(command))  # noqa: B023
+            await until(lambda allowed=allowed: rights(worker) == {allowed}, str(command))
             assert clock.seconds < 0.2
     stage = worker.rooms.stage("room")
     assert stage is not None

@@ -102,7 +102,6 @@ class SimNode:
         self.kernel = Kernel(self.link, settings, name, Environment(now_ms, rng.randbytes))
         self.rooms: dict[str, RoomOfNode] = {}
         self.now_ms = now_ms
-        self.times_given_up = 0
         self.kernel.audience.on_fenced(self.drop_everybody)
 
     async def open(self) -> None:
@@ -113,7 +112,6 @@ class SimNode:
         await self.process.kill()
 
     def drop_everybody(self) -> None:
-        self.times_given_up += 1
         for room in self.rooms.values():
             for session in room.sessions.values():
                 session.open = False
@@ -122,13 +120,14 @@ class SimNode:
     # --- What a gateway does, in the node's own process -----------------------------------------------------
 
     async def join(self, session: Session, position: tuple[str, int] | None) -> Rejection | None:
-        room_id, given_up = session.room_id, self.times_given_up
+        room_id = session.room_id
         listener = self.rooms.setdefault(room_id, RoomOfNode(self, room_id))
         view = await self.kernel.followers.watch(room_id, listener)
         if view is None:
             # Its document is lost and nobody has offered a copy yet; a user tries again.
             return Rejection(Code.ROOM_NOT_FOUND)
         refused = admit(view.room, session.actor, None, self.now_ms())
+        token = self.kernel.lease.token
         if refused is None:
             profile = Profile(session.actor.user_id, role=session.actor.role)
             joined = await self.kernel.audience.join(room_id, session.connection_id, profile, capacity=1000)
@@ -139,7 +138,7 @@ class SimNode:
         missed = None if position is None else await self._missed(view, *position)
         if missed is not None and position is not None:
             session.epoch, session.seq = position
-        if self.times_given_up != given_up:
+        if self.kernel.lease.token != token:
             raise Unavailable("this node was given up while somebody came in")
         session.begin(view, missed)
         listener.sessions[session.connection_id] = session

@@ -23,6 +23,15 @@ def numbers(client: SocketClient) -> list[int]:
     return [packet[1]["n"] for packet in client.packets() if isinstance(packet, list)]
 
 
+async def members(count: int) -> tuple[Recorder, Group, list[SocketClient]]:
+    """A group, and so many clients that joined it."""
+    application = Recorder()
+    server = make_server(application)
+    group = server.group()
+    application.joins = [group]
+    return application, group, [await connected(server) for _ in range(count)]
+
+
 async def test_one_write_per_member_and_tick_and_one_encoding_per_parser() -> None:
     application = Recorder()
     server = make_server(application)
@@ -41,11 +50,7 @@ async def test_one_write_per_member_and_tick_and_one_encoding_per_parser() -> No
 
 async def test_an_event_and_the_answer_that_comes_with_it_leave_as_one_write() -> None:
     """An answer takes two turns more to get here: its commit's task, then its command's."""
-    application = Recorder()
-    server = make_server(application)
-    group = server.group()
-    application.joins = [group]
-    clients = [await connected(server) for _ in range(2)]
+    application, group, clients = await members(2)
     writes = [client.transport.writes for client in clients]
     group.send(event(1))
     await asyncio.sleep(0)
@@ -81,11 +86,7 @@ async def test_joining_and_leaving_within_a_tick() -> None:
 
 
 async def test_members_that_end_leave_their_groups() -> None:
-    application = Recorder()
-    server = make_server(application)
-    group = server.group()
-    application.joins = [group]
-    client = await connected(server)
+    _, group, (client,) = await members(1)
     client.lose()
     await settle()
     assert len(group) == 0
@@ -135,11 +136,7 @@ async def test_member_that_never_reads_is_closed_at_its_limit() -> None:
 
 
 async def test_broken_transport_does_not_stop_the_others() -> None:
-    application = Recorder()
-    server = make_server(application)
-    group = server.group()
-    application.joins = [group]
-    clients = [await connected(server) for _ in range(3)]
+    application, group, clients = await members(3)
 
     def fail(data: bytes) -> None:
         raise RuntimeError("handle is closed")
