@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
+from realtime import native
 from realtime.admission import Addresses, Admission, Rates, parse_rate
 from realtime.background import Background
 from realtime.engine.limits import Limits
@@ -140,6 +141,7 @@ def build_gateway(
         new_sid=lambda: f"{node_id}.{secrets.token_urlsafe(SOCKET_ID_BYTES)}",
         stray=neighbours.stray,
         trusted_proxies=settings.trusted_proxies,
+        send_each=native.sender(),
     )
     gateway.make_group = sockets.group
     sockets.eio.gate = Addresses(

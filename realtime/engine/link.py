@@ -12,6 +12,7 @@ import hashlib
 from typing import TYPE_CHECKING, cast
 
 from realtime.engine import framing
+from realtime.engine.lines import NO_LINE
 from realtime.engine.parser import (
     BAD_DATA,
     NORMAL,
@@ -49,7 +50,7 @@ def valid_key(key: str | None) -> bool:
 
 
 class Link(asyncio.Protocol):
-    __slots__ = ("closing", "engine", "probing", "reader", "session", "slot", "transport")
+    __slots__ = ("behind", "closing", "engine", "line", "probing", "reader", "session", "slot", "transport")
 
     def __init__(self, engine: "Engine", session: "Session | None") -> None:
         self.engine, self.session = engine, session
@@ -58,26 +59,37 @@ class Link(asyncio.Protocol):
         self.closing = False
         self.probing = False  # an upgrade that is not completed yet: polling still carries the session
         self.slot = -1
+        self.line = NO_LINE
+        self.behind = False  # the transport keeps what the kernel did not take
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=self.engine.limits.soft_buffer_bytes)
+        self.transport = transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        keep = 0  # a plain transport says at once when it keeps anything
+        if sock is None or transport.get_extra_info("sslcontext") is not None:
+            keep = self.engine.limits.soft_buffer_bytes  # TLS always keeps something for a moment
+        else:
+            self.line = sock.fileno()
+        self.behind = transport.get_write_buffer_size() > keep
+        transport.set_write_buffer_limits(high=keep)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.closing = True
+        self.closing, self.line = True, NO_LINE
         self.engine.wheel.discard(self)
         self.engine.link_lost(self, error)
         self.session = self.transport = self.reader = None
 
     def pause_writing(self) -> None:
+        self.behind = True
         if self.session is not None:
-            self.session.slow_down()
+            self.session.fall_behind()
 
     def resume_writing(self) -> None:
+        self.behind = False
         if self.session is not None:
-            self.session.speed_up()
+            self.session.catch_up()
 
     def eof_received(self) -> bool:
         return False
@@ -161,6 +173,9 @@ class Link(asyncio.Protocol):
             self.closing = True
             transport.write(framing.close_frame(code))
         transport.close()
+        self.line = NO_LINE
+        if self.session is not None:
+            self.session.rechoose()
 
     def _refuse(self, code: int) -> None:
         """The peer broke the WebSocket protocol."""

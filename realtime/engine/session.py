@@ -1,13 +1,14 @@
 """One Engine.IO session: its transport of the moment, its output and its deadlines.
 
 `session.write(wire)` is a plain call whose target is swapped with the state: the transport's own `write`
-while a WebSocket is open and healthy, a bounded buffer while the client polls or upgrades, a held list while
-its CONNECT is being decided, a size check when the transport has asked us to slow down, nothing when it is
-closed. So the fan-out loop has no branch, no queue and no task per member. `healthy` tells whether droppable
-traffic may go too.
+while a WebSocket is open and takes everything, a bounded buffer while the client polls or upgrades, a held
+list while its CONNECT is being decided, a size check while the transport keeps what the kernel did not take,
+nothing when it is closed. So the fan-out loop has no branch, no queue and no task per member. While `write`
+is the transport's own, `line` is its socket, to which others may send past the transport. `healthy` tells
+whether droppable traffic may go too.
 
-A consumer that is behind by `hard_buffer_bytes` or for `slow_seconds` is dropped; it may come back and
-recover.
+A consumer that is behind by `hard_buffer_bytes`, or by more than `soft_buffer_bytes` for `slow_seconds`, is
+dropped; it may come back and recover.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from realtime.engine import framing
+from realtime.engine.lines import NO_LINE
 from realtime.engine.parser import NORMAL
 from realtime.engine.reasons import BadPacket, Reason
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 POLLING, PROBING, OPEN, ENDING, CLOSED = range(5)
 PING = framing.frame(framing.TEXT, b"2")
 CLOSE_PACKET, NOOP_PACKET = b"1", b"6"
+RECOVERED = 4  # a client that was behind by the soft limit is well again at this fraction of it
 
 
 def drop(wire: bytes) -> None:
@@ -48,6 +51,7 @@ class Session:
         "environ",
         "healthy",
         "held",
+        "line",
         "link",
         "pending",
         "pending_bytes",
@@ -73,6 +77,7 @@ class Session:
         self.held: list[bytes] | None = None
         self.healthy = True
         self.direct = False  # `write` is the transport's own
+        self.line = NO_LINE
         self._corked: list[bytes] | None = None
         self.write: Callable[[bytes], None] = self._write_pending
         self.reading_paused = False
@@ -109,7 +114,8 @@ class Session:
         self.choose_write()
 
     def choose_write(self) -> None:
-        self.direct = False
+        self.direct, self.line = False, NO_LINE
+        link = self.link
         if self.state >= ENDING:
             self.write, self.healthy = drop, False
         elif self.held is not None:
@@ -118,15 +124,17 @@ class Session:
             self.write = self._write_pending
             self.healthy = self.pending_bytes < self.engine.limits.soft_buffer_bytes
         else:
-            assert self.link is not None
-            assert self.link.transport is not None
-            self.healthy = self.direct = not self._slow_by
-            self.write = self.link.transport.write if self.healthy else self._write_slow
+            assert link is not None
+            assert link.transport is not None
+            self.direct, self.healthy = not link.behind, not self._slow_by
+            self.write = self._write_behind
+            if self.direct:
+                self.write, self.line = link.transport.write, link.line
 
     def post(self, wire: bytes) -> None:
         """As `write`, for what concerns this client alone: joined with the rest of this tick."""
         if self.direct:
-            self.direct = False
+            self.direct, self.line = False, NO_LINE
             self._corked = [wire]
             self.write = self._corked.append
             self.engine.corks.add(self)
@@ -151,14 +159,16 @@ class Session:
         if self.poll is not None and not self.poll.done():
             self.poll.set_result(None)
 
-    def _write_slow(self, wire: bytes) -> None:
+    def _write_behind(self, wire: bytes) -> None:
         assert self.link is not None
         assert self.link.transport is not None
         transport = self.link.transport
-        if transport.get_write_buffer_size() + len(wire) > self.engine.limits.hard_buffer_bytes:
+        waiting = transport.get_write_buffer_size() + len(wire)
+        if waiting > self.engine.limits.hard_buffer_bytes:
             self._close_soon(Reason.SLOW_CONSUMER)
         else:
             transport.write(wire)
+            self._weigh(waiting)
 
     def _write_held(self, wire: bytes) -> None:
         assert self.held is not None
@@ -185,20 +195,34 @@ class Session:
         self.choose_write()
         self.write(b"".join([first, *held]))
 
-    def slow_down(self) -> None:
-        """The transport's buffer is above the soft limit."""
-        if self.state == OPEN and not self._slow_by:
-            self._slow_by = self.engine.wheel.now() + self.engine.limits.slow_seconds
-            self.engine.wheel.move(self, self._deadline())
-            self._rechoose()
+    def fall_behind(self) -> None:
+        """The transport has begun to keep what the kernel does not take."""
+        if self.state == OPEN:
+            self._weigh_transport()
+            self.rechoose()
 
-    def speed_up(self) -> None:
+    def catch_up(self) -> None:
+        """The transport keeps nothing any more."""
         self._slow_by = 0.0
         if self.state == OPEN:
-            self._rechoose()
+            self.rechoose()
 
-    def _rechoose(self) -> None:
-        """The health has changed; what is corked stays so until the end of the tick."""
+    def _weigh_transport(self) -> None:
+        assert self.link is not None
+        assert self.link.transport is not None
+        self._weigh(self.link.transport.get_write_buffer_size())
+
+    def _weigh(self, waiting: int) -> None:
+        """Too much to go on like this, or little enough again?"""
+        soft = self.engine.limits.soft_buffer_bytes
+        if waiting > soft and not self._slow_by:
+            self._slow_by, self.healthy = self.engine.wheel.now() + self.engine.limits.slow_seconds, False
+            self.engine.wheel.move(self, self._deadline())
+        elif waiting <= soft // RECOVERED and self._slow_by:
+            self._slow_by, self.healthy = 0.0, True
+
+    def rechoose(self) -> None:
+        """The transport has changed; what is corked stays so until the end of the tick."""
         if self._corked is None:
             self.choose_write()
         else:
@@ -266,8 +290,10 @@ class Session:
             self.close(Reason.CONNECT_TIMEOUT)
             return None
         if self._slow_by and reached(now, self._slow_by):
-            self.abort(Reason.SLOW_CONSUMER)
-            return None
+            self._weigh_transport()
+            if self._slow_by:
+                self.abort(Reason.SLOW_CONSUMER)
+                return None
         if self._pong_by:
             if reached(now, self._pong_by):
                 self.abort(Reason.PING_TIMEOUT)

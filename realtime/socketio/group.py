@@ -1,7 +1,8 @@
 """The local members of one room, and how an event reaches all of them.
 
 Events of one tick are joined: `send` only appends, and at the end of the tick each member gets them as one
-write of one shared `bytes`. The loop over the members has no task, queue, copy or timer in it.
+write of one shared `bytes`. The loop over the members has no task, queue, copy or timer in it; those whose
+socket takes everything are served by one call for a whole slice of the room.
 
 A room that is too large for one go is served in slices, in turn with the other rooms, so that the loop is
 never held for more than the budget; what is sent meanwhile joins the next batch. Two numbers keep the order
@@ -14,11 +15,12 @@ import asyncio
 import logging
 import math
 import time
+from array import array
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from realtime.engine.corks import Corks
+from realtime.engine.lines import SendEach
 from realtime.engine.reasons import Reason
 from realtime.engine.session import Session
 from realtime.socketio.frames import Frames
@@ -78,11 +80,19 @@ class Batch:
         )
 
 
+class Slice(NamedTuple):
+    """Some members of a room with the same parser, in the order of their joining."""
+
+    packed: bool
+    sessions: list[Session]
+    joins: list[int]
+
+
 class Fanout:
     """Serves the rooms that have something to send, in turn and within the budget of each tick."""
 
-    def __init__(self, budget_seconds: float = BUDGET_SECONDS) -> None:
-        self.budget_seconds = budget_seconds
+    def __init__(self, send_each: SendEach, budget_seconds: float = BUDGET_SECONDS) -> None:
+        self.send_each, self.budget_seconds = send_each, budget_seconds
         self._queue: deque[Group] = deque()
         self._scheduled = False
         self.corks = Corks()  # the engine's own as soon as there is one
@@ -120,6 +130,31 @@ class Fanout:
         if self._queue:
             self._schedule(1)
 
+    def deliver(self, batch: Batch, members: Slice) -> None:
+        whole = batch.wire(members.packed)
+        reliable = batch.wire(members.packed, reliable_only=True) if batch.some_lossy else whole
+        sessions, oldest_mark, served = members.sessions, batch.marks[0], batch.served
+        if served or members.joins[-1] > oldest_mark:
+            sessions = []
+            for session, joined in zip(members.sessions, members.joins, strict=True):
+                if joined > oldest_mark or session in served:
+                    write(session, batch.owed(session, joined, members.packed))
+                else:
+                    sessions.append(session)
+        lines = array("i", [session.line for session in sessions])
+        if self.send_each(lines, whole):
+            for session, taken in zip(sessions, lines, strict=True):
+                if taken < len(whole):
+                    write(session, whole[taken:] if taken or session.healthy else reliable)
+
+
+def write(session: Session, wire: bytes) -> None:
+    if wire:
+        try:
+            session.write(wire)
+        except Exception:  # one broken transport must not stop the others
+            asyncio.get_running_loop().call_soon(session.abort, Reason.TRANSPORT_ERROR)
+
 
 class Group:
     __slots__ = ("_fanout", "_joins", "_pending", "_reached", "_sending", "_tables", "_targets", "busy")
@@ -132,7 +167,7 @@ class Group:
         self.busy = False  # something is to be sent: this room is in the fan-out's queue
         self._pending: Batch | None = None
         self._sending: Batch | None = None  # what is served in slices, to `_targets`
-        self._targets: list[tuple[bool, list[tuple[Session, int]]]] = []
+        self._targets: list[Slice] = []
         self._reached = [0, 0]  # by parser: the number of the last member served of `_sending`
 
     def __len__(self) -> int:
@@ -198,7 +233,7 @@ class Group:
             if batch is not None and len(self) <= SLICE:
                 for packed, table in ((False, self._tables[False]), (True, self._tables[True])):
                     if table:
-                        deliver(batch, table.items(), packed)
+                        self._fanout.deliver(batch, Slice(packed, list(table), list(table.values())))
             elif batch is not None:
                 self._start(batch)
         if self._sending is not None:
@@ -219,32 +254,17 @@ class Group:
     def _start(self, batch: Batch) -> None:
         self._sending, self._reached = batch, [0, 0]
         for packed in (False, True):
-            items = list(self._tables[packed].items())
-            self._targets += [(packed, items[at : at + SLICE]) for at in range(0, len(items), SLICE)]
+            sessions, joins = list(self._tables[packed]), list(self._tables[packed].values())
+            for at in range(0, len(sessions), SLICE):
+                self._targets.append(Slice(packed, sessions[at : at + SLICE], joins[at : at + SLICE]))
         self._targets.reverse()
 
     def _slices(self, batch: Batch, deadline: float) -> None:
         while self._targets:
-            packed, items = self._targets.pop()
-            deliver(batch, items, packed)
-            self._reached[packed] = items[-1][1]
+            members = self._targets.pop()
+            self._fanout.deliver(batch, members)
+            self._reached[members.packed] = members.joins[-1]
             if time.monotonic() >= deadline:
                 break
         if not self._targets:
             self._sending = None
-
-
-def deliver(batch: Batch, members: Iterable[tuple[Session, int]], packed: bool) -> None:
-    whole = batch.wire(packed)
-    reliable = batch.wire(packed, reliable_only=True) if batch.some_lossy else whole
-    oldest_mark, served = batch.marks[0], batch.served
-    for session, joined in members:
-        if joined > oldest_mark or (served and session in served):
-            wire = batch.owed(session, joined, packed)
-        else:
-            wire = whole if session.healthy else reliable
-        if wire:
-            try:
-                session.write(wire)
-            except Exception:  # one broken transport must not stop the others
-                asyncio.get_running_loop().call_soon(session.abort, Reason.TRANSPORT_ERROR)

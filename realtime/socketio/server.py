@@ -16,6 +16,7 @@ from typing import Any
 from socketio.packet import CONNECT_ERROR
 
 from realtime.engine.limits import Limits
+from realtime.engine.lines import SendEach, each_for_itself
 from realtime.engine.reasons import Reason
 from realtime.engine.server import Engine, Stray
 from realtime.socketio import frames as outgoing
@@ -42,13 +43,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio has
         new_sid: Callable[[], str] | None = None,
         stray: Stray | None = None,
         trusted_proxies: tuple[str, ...] = (),
+        send_each: SendEach = each_for_itself,
         **options: Any,
     ) -> None:
         self.limits = limits or Limits()
         self._engine_class = functools.partial(
             Engine, limits=self.limits, new_sid=new_sid, stray=stray, trusted_proxies=trusted_proxies
         )
-        self.fanout = Fanout()
+        self.fanout = Fanout(send_each)
         super().__init__(client_manager=Manager(self.fanout), cors_allowed_origins=origins, **options)
         self._application, self._handlers = application, Handlers(self)
         self.dispatcher = Dispatcher(self.eio, self._application_of)

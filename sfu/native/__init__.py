@@ -11,9 +11,10 @@ import socket
 import sys
 
 from sfu.engine import Engine, EngineOptions
-from sfu.native.build import Unbuilt, load
+from sfu.native.build import load
 from sfu.native.cryptography import load_cryptography
 from sfu.native.engine import NativeEngine
+from state.compiled import Unbuilt
 
 
 def open_engine(sock: socket.socket, options: EngineOptions) -> Engine | None:

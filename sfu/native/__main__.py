@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from sfu.native.build import Unbuilt, build
+from sfu.native.build import LIBRARY
+from state.compiled import Unbuilt
 
 
 def main() -> int:
     try:
-        sys.stdout.write(f"{build()}\n")
+        sys.stdout.write(f"{LIBRARY.build()}\n")
     except Unbuilt as error:
         sys.stderr.write(f"native engine not built, plain Python is used: {error}\n")
         return 1

@@ -67,7 +67,7 @@ class MemoryTransport(asyncio.Transport):
         return default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self.high = high or self.high
+        self.high = self.high if high is None else high
 
     def get_write_buffer_size(self) -> int:
         return self.buffered

@@ -12,7 +12,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sfu.native.build import CORE_SOURCES, HERE, compile_sources
+from sfu.native.build import HERE, core_sources
+from state.compiled import compile_sources
 
 TESTS = Path(__file__).parent
 ROUND_INPUTS = 50_000
@@ -22,7 +23,7 @@ SANITISERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recove
 
 def build(directory: Path) -> Path:
     program = directory / "fuzz"
-    sources = [*CORE_SOURCES, TESTS / "fuzz.c", TESTS / "stand_ins.c"]
+    sources = [*core_sources(), TESTS / "fuzz.c", TESTS / "stand_ins.c"]
     compile_sources(sources, program, *SANITISERS, f"-I{HERE}", f"-I{TESTS}")
     return program
 

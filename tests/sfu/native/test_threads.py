@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from sfu.native.build import CORE_SOURCES, HERE, compile_sources
+from sfu.native.build import HERE, core_sources
+from state.compiled import compile_sources
 
 TESTS = Path(__file__).parent
 TURNS = 20_000
@@ -15,7 +16,7 @@ LIBRARIES = "libcrypto.so.3", "libcrypto.so.1.1"
 def test_the_thread_sanitiser_is_content(tmp_path: Path) -> None:
     program = tmp_path / "threads"
     flags = ("-g", "-O1", "-fsanitize=thread", f"-I{HERE}")
-    compile_sources([*CORE_SOURCES, TESTS / "threads.c"], program, *flags)
+    compile_sources([*core_sources(), TESTS / "threads.c"], program, *flags)
     for library in LIBRARIES:
         # setarch: the sanitiser's memory map does not go with as much randomness as some kernels use
         command = ["setarch", "-R", str(program), library, str(TURNS)]
