@@ -2,6 +2,8 @@
 
 Ours is the whole product: clients are held by one node, events are committed by a second one, so the CPU of
 the first is the path from the room's stream through the follower to every socket. Node sends from a variable.
+Of both the next event is asked for when everybody has heard the one before: a server that may go on at once
+finds everything in its caches, and its clients still awake.
 """
 
 import asyncio
@@ -108,8 +110,9 @@ class Node:
 
     async def fan(self, room_id: str, rounds: int, burst: int) -> None:
         size = len(self.crowd.ears)
-        url = f"{self.process.url}/fan?room={room_id}&rounds={rounds}&burst={burst}"
-        await self.crowd.hears(rounds * burst * size, self._get(url))
+        url = f"{self.process.url}/fan?room={room_id}&burst={burst}"
+        for _ in range(rounds):
+            await self.crowd.hears(burst * size, self._get(url))
 
     async def collect(self) -> None:
         await self._get(f"{self.process.url}/collect")

@@ -2,7 +2,7 @@
 
     python -m loadtests.peers.python_socketio PORT
 
-Same commands and control endpoints as the Node peer: /healthz, /collect, /fan?room=R&rounds=N&burst=B.
+Same commands and control endpoints as the Node peer: /healthz, /collect, /fan?room=R&burst=B.
 """
 
 import asyncio
@@ -118,10 +118,8 @@ class Peer:
         return done({"message_id": message["message_id"], "seq": room["seq"]})
 
     async def fan(self, request: web.Request) -> web.Response:
-        for _ in range(int(request.query.get("rounds", "1"))):
-            for _ in range(int(request.query.get("burst", "1"))):
-                await self.announce(request.query["room"], "chat:message", None, EVENT)
-            await asyncio.sleep(0)
+        for _ in range(int(request.query.get("burst", "1"))):
+            await self.announce(request.query["room"], "chat:message", None, EVENT)
         return web.Response(text="ok")
 
 

@@ -58,13 +58,14 @@ class MemoryTransport(asyncio.Transport):
         self.buffered = 0
         self.high = 64 << 10
         self.stalled = self.reading_paused = self.closing = self.aborted = False
+        self.extra: dict[str, Any] = {}
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         assert isinstance(protocol, asyncio.Protocol)
         self.protocol = protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
+        return self.extra.get(name, default)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self.high = self.high if high is None else high
@@ -115,9 +116,15 @@ class MemoryTransport(asyncio.Transport):
 class MemoryClient:
     """A WebSocket client of an engine."""
 
-    def __init__(self, engine: Engine, query: dict[str, str] | None = None, tail: bytes = b"") -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        query: dict[str, str] | None = None,
+        tail: bytes = b"",
+        transport: MemoryTransport | None = None,
+    ) -> None:
         self.engine = engine
-        self.transport = MemoryTransport()
+        self.transport = transport or MemoryTransport()
         query = query or {"EIO": "4", "transport": "websocket"}
         engine.accept_socket(query, KEY, "13", dict(ENVIRON), self.transport, tail)
         head, _, rest = bytes(self.transport.written).partition(b"\r\n\r\n")
