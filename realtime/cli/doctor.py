@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from realtime import config
+from realtime import config, native
 from realtime.cli.options import configuration, settings_parser
 from realtime.config import data_directory
 from realtime.embedded import binaries
@@ -24,6 +24,7 @@ from realtime.embedded.servers import EmbeddedServers
 from realtime.failures import EXIT_DONE, EXIT_FAILED, CannotStart
 from realtime.listeners import bound_socket
 from realtime.requirements import POSTGRES_MINIMUM, is_new_enough
+from state.compiled import Unbuilt
 from state.settings import Settings
 
 FILES_WANTED = 65_536
@@ -61,6 +62,16 @@ def _run(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> 
 def _python(_settings: Settings) -> Iterator[Finding]:
     version = platform.python_version()
     yield Finding("ok", "python", f"{version} on {platform.system()} {platform.machine()}")
+
+
+def fan_out(_settings: Settings) -> Iterator[Finding]:
+    try:
+        native.LIBRARY.build()
+    except Unbuilt as error:
+        text = f"plain Python, at a fifth more CPU: install a C compiler ({str(error).splitlines()[0]})"
+        yield Finding("warning", "fan-out", text)
+    else:
+        yield Finding("ok", "fan-out", "compiled")
 
 
 def _file_limit(_settings: Settings) -> Iterator[Finding]:
@@ -206,4 +217,4 @@ def _clock_finding(subject: str, skew_ms: float) -> Finding:
     return Finding("ok", "clock", f"agrees with {subject} ({skew_ms:.0f} ms)")
 
 
-CHECKS = (_python, _file_limit, _port, _media_ports, _disk, _keys, _valkey, _postgres)
+CHECKS = (_python, fan_out, _file_limit, _port, _media_ports, _disk, _keys, _valkey, _postgres)
