@@ -92,7 +92,7 @@ class House:
         )
 
     async def sell(self, gift_id: str = "rose", **fields: Any) -> None:
-        values = {"name": gift_id.title(), "price": 100, "combo": True} | fields
+        values: dict[str, Any] = {"name": gift_id.title(), "price": 100, "combo": True, **fields}
         await self.api.catalog.put(gift_id, GiftFields(**values))
 
     def token(self, user_id: str, room_id: str = ROOM, **fields: Any) -> str:

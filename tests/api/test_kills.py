@@ -127,7 +127,7 @@ async def test_killed_nodes_neither_lose_nor_double_a_gift(nodes: Cluster, datab
     try:
 
         async def is_told() -> bool:
-            return await pool.fetchval("SELECT count(*) FROM ledger.outbox") == 0
+            return bool(await pool.fetchval("SELECT count(*) FROM ledger.outbox") == 0)
 
         await until(is_told, "everything told")
         assert len(set(fans.paid.values())) == len(fans.paid) > 50

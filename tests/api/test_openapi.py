@@ -38,7 +38,7 @@ def test_no_answer_is_undocumented_or_a_server_error(data_directory: Path) -> No
     with running_node(data_directory, FLYLIVE_SERVICE_KEY=KEY, FLYLIVE_SFU_WORKERS="0") as node:
         configuration = data_directory.parent / "schemathesis.toml"
         configuration.write_text(CONFIGURATION)
-        words = [Path(sys.executable).parent / "schemathesis", "--config-file", configuration]
+        words = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(configuration)]
         words += ["run", f"{node.url}/openapi.json", "--seed", "1", "--continue-on-failure"]
         words += ["--header", f"Authorization: Bearer {KEY}", "--checks", ",".join(CHECKS)]
         words += ["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", EXAMPLES]

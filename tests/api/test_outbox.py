@@ -174,7 +174,7 @@ async def test_a_defect_in_one_room_does_not_stop_the_relay(redis_url: str, data
             return len(await home.announced("other")) == 1
 
         async def is_crossed_off() -> bool:
-            return await home.pool.fetchval("SELECT count(*) FROM ledger.outbox") == 1
+            return bool(await home.pool.fetchval("SELECT count(*) FROM ledger.outbox") == 1)
 
         await until(is_told, "the other room's gift")
         await until(is_crossed_off, "only the gift of the defect waits")

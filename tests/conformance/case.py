@@ -38,7 +38,8 @@ class WebSocketSide:
     async def receive(self) -> str | bytes:
         message = await asyncio.wait_for(self._socket.receive(), WAIT_SECONDS)
         assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), f"closed: {message}"
-        return message.data
+        data: str | bytes = message.data
+        return data
 
     async def receive_packets(self, count: int) -> list[str | bytes]:
         """The next packets that are no pings."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
+from redis.crc import key_slot
 
 from state.kernel import Kernel, build_kernel
 from state.keys import Keys
@@ -64,7 +65,7 @@ def test_slots_are_those_of_the_specification(key: str, slot: int | None) -> Non
 
 def slot_of_whole(key: str) -> int:
     """An empty tag counts as none."""
-    return int(redis.cluster.key_slot(key.encode()))
+    return int(key_slot(key.encode()))
 
 
 async def test_a_master_that_dies_is_replaced(

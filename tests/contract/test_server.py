@@ -49,6 +49,8 @@ async def test_many_calls_at_once_keep_their_answers(server: Server) -> None:
 
 async def test_an_error_reply_is_an_error_and_harms_nobody_else(server: Server) -> None:
     await server.execute("SET", "t:text", "x")
+    wrong: object
+    right: object
     wrong, right = await asyncio.gather(
         server.execute("HGET", "t:text", "f"), server.execute("GET", "t:text"), return_exceptions=True
     )

@@ -49,7 +49,8 @@ async def test_a_rolling_restart_loses_nothing(nodes: Cluster, clients: Clients)
         client = await clients.open(f"c{number}", relay.url, token(f"u{number}"), parser=parser)
         await client.join()
         listeners.append((client, relay))
-    stop, said = asyncio.Event(), []
+    stop = asyncio.Event()
+    said: list[str] = []
     talking = asyncio.create_task(talk(nodes, stop, said))
     for turn in (0, 1):
         fresh = await nodes.start()
@@ -188,8 +189,8 @@ async def test_a_reader_that_stops_costs_only_itself(nodes: Cluster) -> None:
             await asyncio.sleep(0.01)
     # it may come back; what it missed is more than is sent at once, so it starts from a snapshot
     assert await stuck.connect() is False
-    answer = await stuck.call("room:join", {})
-    assert answer["data"]["snapshot"]["seq"] >= last
+    joined = await stuck.call("room:join", {})
+    assert joined["data"]["snapshot"]["seq"] >= last
     for connection in (stuck, quick):
         connection.leave()
     await relay.close()

@@ -222,7 +222,7 @@ class Double:
 
     async def take(self, room: Room, room_id: str, user: Fields, fields: Fields) -> Fields | str:
         free = [seat for seat in room.seats[1:] if seat["user"] is None]
-        seat = room.seats[fields["index"]] if fields["index"] >= 0 else (free or [None])[0]
+        seat = room.seats[fields["index"]] if fields["index"] >= 0 else next(iter(free), None)
         if any(one["user"] and one["user"]["user_id"] == user["user_id"] for one in room.seats):
             return "ALREADY_SEATED"
         if seat is None or seat["user"] is not None:

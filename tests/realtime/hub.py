@@ -11,14 +11,14 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from state.audience import Joined, MembersPage
 from state.commands import AnnounceMembers, AnyCommand, Departure, MarkAway, MarkBack, ReleaseUser
 from state.events import ChatMessage, Recorded, Settings
-from state.following import RoomListener
+from state.following import RoomListener, RoomView
 from state.identity import SYSTEM, Actor, Profile
 from state.inbox import InboxListener, Letter
 from state.ports import Answer, Done
@@ -216,7 +216,7 @@ class HubNode:
         if view.epoch != self.hub.rooms[room_id].epoch:
             view.room = self.hub.rooms[room_id]
             for listener in self.listeners[room_id]:
-                listener.on_reset(view)
+                listener.on_reset(cast(RoomView, view))
             return
         news = [one for one in self.hub.streams[room_id] if one.seq > view.seq]
         for recorded in news:
@@ -225,7 +225,7 @@ class HubNode:
                 view.chat = (*view.chat, message_of(recorded, recorded.event))[-50:]
         if news:
             for listener in self.listeners[room_id]:
-                listener.on_events(view, news)
+                listener.on_events(cast(RoomView, view), news)
 
     def lossy(self, room_id: str, name: str, body: dict[str, Any]) -> None:
         for listener in self.listeners.get(room_id, []):

@@ -8,6 +8,7 @@ import pytest
 from realtime.channels import LINGER_MS, Channels
 from realtime.fanout import Channel
 from realtime.tap import Tap
+from state.following import Followers
 from state.rejections import Unavailable
 from tests.realtime.hub import Hub
 
@@ -26,7 +27,7 @@ def hub() -> Hub:
 
 async def test_many_wait_for_one_opening(hub: Hub) -> None:
     node = hub.node("n1")
-    channels = Channels(node, make)
+    channels = Channels(cast(Followers, node), make)
     found = await asyncio.gather(*(channels.open("lounge") for _ in range(50)))
     assert len(set(map(id, found))) == 1
     assert len(node.listeners["lounge"]) == 1
@@ -35,7 +36,7 @@ async def test_many_wait_for_one_opening(hub: Hub) -> None:
 
 
 async def test_a_failure_is_for_all_who_waited_and_not_for_the_next(hub: Hub) -> None:
-    channels = Channels(hub.node("n1"), make)
+    channels = Channels(cast(Followers, hub.node("n1")), make)
     hub.unavailable = True
     outcomes = await asyncio.gather(*(channels.open("lounge") for _ in range(3)), return_exceptions=True)
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
@@ -45,7 +46,7 @@ async def test_a_failure_is_for_all_who_waited_and_not_for_the_next(hub: Hub) ->
 
 async def test_an_empty_room_lingers_and_is_left(hub: Hub) -> None:
     node = hub.node("n1")
-    channels = Channels(node, make)
+    channels = Channels(cast(Followers, node), make)
     channel = await channels.open("lounge")
     assert channel is not None
     channel.sessions["ann"] = {}

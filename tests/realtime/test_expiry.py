@@ -24,13 +24,17 @@ def queue_of(*sessions: FakeSession) -> tuple[Expiries, Sessions]:
     return queue, index
 
 
+def due(queue: Expiries, now_ms: int) -> list[tuple[Any, str]]:
+    return list(queue.due(now_ms))
+
+
 def test_a_warning_and_then_the_end() -> None:
     session = FakeSession("a", 100_000)
     queue, _ = queue_of(session)
     assert queue.due(100_000 - WARNING_MS - 1) == []
-    assert queue.due(100_000 - WARNING_MS) == [(session, "warning")]
+    assert due(queue, 100_000 - WARNING_MS) == [(session, "warning")]
     assert queue.due(99_999) == []
-    assert queue.due(100_000) == [(session, "end")]
+    assert due(queue, 100_000) == [(session, "end")]
     assert queue.due(200_000) == []
 
 
@@ -40,7 +44,7 @@ def test_a_refresh_makes_the_old_moments_void() -> None:
     session.expires_at_ms = 500_000
     queue.watch(cast(Session, session))
     assert queue.due(400_000) == []
-    assert queue.due(500_000) == [(session, "warning"), (session, "end")]
+    assert due(queue, 500_000) == [(session, "warning"), (session, "end")]
 
 
 def test_the_gone_are_forgotten() -> None:
@@ -50,4 +54,4 @@ def test_the_gone_are_forgotten() -> None:
         index.remove(cast(Session, session))
     queue.watch(cast(Session, sessions[0]))
     assert len(queue) == 4
-    assert [found for found, due in queue.due(200_000) if due == "end"] == [sessions[0], sessions[0]]
+    assert [found for found, what in due(queue, 200_000) if what == "end"] == [sessions[0], sessions[0]]

@@ -40,8 +40,10 @@ async def _visit(node: NodeProcess, data: Path) -> dict[str, float]:
     await asyncio.wait_for(seated.wait(), WAIT_SECONDS)
     text = await asyncio.to_thread(node.get, "/metrics")
     await client.disconnect()
-    names = ("flylive_connections", 'flylive_answers_total{code="ok"}', "flylive_room_events_total")
-    names += (
+    names = (
+        "flylive_connections",
+        'flylive_answers_total{code="ok"}',
+        "flylive_room_events_total",
         'flylive_answers_total{code="SEAT_INDEX_INVALID"}',
         'flylive_command_seconds_count{domain="seat"}',
     )

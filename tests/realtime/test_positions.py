@@ -48,7 +48,8 @@ def test_another_epoch_says_nothing() -> None:
 @given(st.lists(st.sampled_from(["room", "inbox", "stored"]), max_size=60), st.data())
 def test_a_client_cut_off_anywhere_is_placed_exactly(script: list[str], data: st.DataObject) -> None:
     """Play a session as the gateway does, cut it after any frame, lose everything but the record."""
-    marks, unstored = (Mark("e", 0, "0"),), ()
+    marks: tuple[Mark, ...] = (Mark("e", 0, "0"),)
+    unstored: tuple[Mark, ...] = ()
     stored = marks
     seq = inbox = 0
     exact = False
@@ -71,10 +72,10 @@ def test_a_client_cut_off_anywhere_is_placed_exactly(script: list[str], data: st
     cut = data.draw(st.integers(0, len(frames) - 1))
     text, seen_seq, seen_inbox, _ = frames[cut]
     at_death = data.draw(st.integers(cut, len(frames) - 1))
-    position = parse(text)
-    assert position is not None
-    assert position.seq == seen_seq
-    found = inbox_seen(frames[at_death][3], position)
+    cut_at = parse(text)
+    assert cut_at is not None
+    assert cut_at.seq == seen_seq
+    found = inbox_seen(frames[at_death][3], cut_at)
     assert found in (None, str(seen_inbox))
     if len(script) < MARKS_KEPT:
         assert found == str(seen_inbox)

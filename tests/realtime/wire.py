@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,7 @@ class MemoryTransport(asyncio.Transport):
         self.high = 64 << 10
         self.stalled = self.reading_paused = self.closing = self.aborted = False
         self.extra: dict[str, Any] = {}
+        self.write_seconds = 0.0  # what a system call costs
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         assert isinstance(protocol, asyncio.Protocol)
@@ -76,6 +78,9 @@ class MemoryTransport(asyncio.Transport):
     def write(self, data: bytes) -> None:  # type: ignore[override]
         if self.closing:
             return  # as real transports do until `connection_lost` has been called
+        deadline = self.write_seconds and time.perf_counter() + self.write_seconds
+        while deadline and time.perf_counter() < deadline:
+            pass
         self.written += data
         self.writes += 1
         if self.stalled:

@@ -71,7 +71,7 @@ class Client:
 
     def received(self) -> list[rtp.Packet]:
         """What waits at the socket, decrypted and parsed; RTCP goes aside."""
-        packets = []
+        packets: list[rtp.Packet] = []
         while True:
             try:
                 data = self.sock.recv(2048)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from sfu import rtp
 from sfu.engine import SILENCE_FRAMES, Suite
@@ -24,7 +25,7 @@ def converse(kind: str, suite: Suite) -> dict[str, list[str]]:
     bench = Bench(kind)
     speaker = bench.client(suite)
     producer = bench.producer(speaker, 7, red_payload_type=RED)
-    listeners = {
+    listeners: dict[str, tuple[Client, dict[str, Any]]] = {
         "level": (bench.client(suite), {}),
         "level and mid": (bench.client(suite), {"mid_id": MID_ID, "mid": b"3"}),
         "long mid": (bench.client(suite), {"level_id": 3, "mid_id": MID_ID, "mid": b"seventeen letters"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sfu import rtp
 
@@ -37,7 +37,7 @@ class Relay(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         near, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
         far, _ = await loop.create_datagram_endpoint(lambda: Upstream(self), remote_addr=self._worker)
-        self._near, self._far = cast(asyncio.DatagramTransport, near), cast(asyncio.DatagramTransport, far)
+        self._near, self._far = near, far
         self.address = near.get_extra_info("sockname")
 
     def datagram_received(self, data: bytes, address: Any) -> None:

@@ -80,9 +80,12 @@ def test_the_answer_is_one_that_aiortc_reads() -> None:
     assert [media.direction for media in answer.media] == ["recvonly", "sendonly", "sendonly", "inactive"]
     assert [media.port for media in answer.media] == [4000, 4000, 4000, 0]
     assert answer.media[1].ssrc[0].cname == "slot0"
-    assert answer.media[0].ice.iceLite
+    first = answer.media[0]
+    assert first.ice is not None
+    assert first.dtls is not None
+    assert first.ice.iceLite
     assert "a=group:BUNDLE 0 1 2\r\n" in text
-    assert answer.media[0].dtls.role == "server"
+    assert first.dtls.role == "server"
     assert [(c.protocol, c.tcpType) for c in answer.media[0].ice_candidates] == [
         ("udp", None),
         ("tcp", "passive"),

@@ -77,7 +77,7 @@ async def test_a_mute_is_heard_within_200_ms(node: MediaNode) -> None:
                 await node.act("ada", command)
             else:
                 await node.system(command)
-            await until(lambda allowed=allowed: rights(worker) == {allowed}, str(command))
+            await until(lambda: rights(worker) == {allowed}, str(command))  # noqa: B023
             assert clock.seconds < 0.2
     stage = worker.rooms.stage("room")
     assert stage is not None
@@ -236,6 +236,7 @@ async def test_who_leaves_the_room_hears_no_more(node: MediaNode) -> None:
     assert len(worker.switchboard.transports) == 1
     followed = worker.rooms.followed("room")
     assert followed is not None
+    assert followed.view is not None
     event = Recorded("epoch", 1, 1, None, MemberLeft("ada", "disconnected"))
     followed.on_events(followed.view, [event])
     assert len(worker.switchboard.transports) == 1

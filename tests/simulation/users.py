@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from state import commands as c
-from state.events import GiftShown
 from state.identity import Actor, Profile, Role
 from state.ports import Answer, Done
 from state.rejections import Unavailable
@@ -201,7 +200,7 @@ class User:
                 lambda: c.SeatRespondInvite(
                     invite_id=rng.choice(invites or ["none"]), accept=rng.random() < 0.7
                 ),
-                lambda: c.SeatKick(user_id=other, cooldown_s=rng.choice((None, 1))),
+                lambda: c.SeatKick(user_id=other, cooldown_s=rng.choice((0, 1))),
                 lambda: c.SeatMoveUser(
                     user_id=other, index=max(0, index), policy=rng.choice(("abort", "replace", "swap"))
                 ),
@@ -230,7 +229,7 @@ def _gift(transaction_id: str, sender: Actor, recipient: str, gift_id: str) -> c
     return c.AnnounceGift(
         transaction_id=transaction_id,
         sender=Profile(sender.user_id),
-        gift=GiftShown(gift_id, gift_id, "", "", 10),
+        gift=c.GiftShown(gift_id, gift_id, "", "", 10),
         quantity=1,
         recipients=[recipient],
         total_cost=10,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from zlib import crc32
 
 import msgspec
 
 from state.events import Settings as RoomSettings
+from state.identity import Role
 from state.journal import decode_room
 from state.rejections import Unavailable
 from state.room import Room
@@ -110,7 +111,7 @@ class World:
         self.users.clear()
         return figures
 
-    async def _until(self, work: Awaitable[None], lives: list[asyncio.Future[None]]) -> None:
+    async def _until(self, work: Awaitable[None], lives: Sequence[asyncio.Future[None]]) -> None:
         """Does it, unless a user fails before."""
         task = asyncio.ensure_future(work)
         done, _ = await asyncio.wait([task, *lives], return_when=asyncio.FIRST_COMPLETED)
@@ -150,7 +151,7 @@ class World:
                 except Unavailable:
                     await asyncio.sleep(0.1)
             for index, user_id in enumerate(ids):
-                role = "owner" if index == 0 else "admin" if index < 3 else "member"
+                role: Role = "owner" if index == 0 else "admin" if index < 3 else "member"
                 rng = random.Random(f"{user_id}{self.rng.random()}")
                 others = [other for other in ids if other != user_id]
                 self.users.append(User(user_id, role, room_id, rng, self.ledger, others))

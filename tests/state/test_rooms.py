@@ -17,8 +17,8 @@ from state.inbox import KEPT
 from state.kernel import Kernel, real_environment
 from state.ports import Done
 from state.rejections import Code, Rejection, Unavailable
-from state.store import Missing
-from state.transitions import admit
+from state.store import Missing, Stale
+from state.transitions import admit, decide
 from tests.contract.nodes import ROOM, Watcher, join, node, open_room, until, watch
 from tests.model.server import ModelProcess, ModelServer
 
@@ -46,7 +46,6 @@ async def test_a_command_that_breaks_the_code_harms_no_neighbour(
     one: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await open_room(one)
-    decide = rooms.decide
 
     def brittle(room: Any, command: c.AnyCommand, *rest: Any) -> Any:
         assert not (isinstance(command, c.ChatSend) and command.text == "poison")
@@ -188,7 +187,7 @@ async def test_rooms_that_cannot_agree_are_unavailable(one: Kernel, monkeypatch:
     assert loaded is not None
 
     async def always_late(_change: Any) -> Any:
-        return rooms.Stale(loaded)
+        return Stale(loaded)
 
     monkeypatch.setattr(one.store, "commit", always_late)
     with pytest.raises(Unavailable, match="too busy"):

@@ -57,7 +57,7 @@ def _code(token: str, ring: KeyRing = RING, now: int = NOW) -> Code:
 
 def test_what_is_signed_comes_back() -> None:
     assert _verified(sign(CLAIMS, RING)) == CLAIMS
-    assert CLAIMS.actor(present=True).permissions == {"chat:send"}
+    assert CLAIMS.actor(present=True).permissions == frozenset({"chat:send"})
 
 
 def test_a_foreign_library_reads_and_makes_our_tokens() -> None:

@@ -19,7 +19,7 @@ async def test_a_token_says_what_was_asked_for(home: House) -> None:
     claims = verify(issued["token"], KEYRING, int(time.time() * 1000), room_id=ROOM)
     assert isinstance(claims, Claims)
     assert (claims.user_id, claims.role, claims.vip) == ("ada", "admin", 3)
-    assert claims.permissions == {"seat:take"}
+    assert claims.permissions == frozenset({"seat:take"})
     assert claims.expires_at - claims.issued_at == 60
     assert issued["expires_at"] == claims.expires_at * 1000
     assert issued["socket_url"].startswith("http")

@@ -44,7 +44,7 @@ async def test_a_schedule_is_played_counted_and_captured(tmp_path: Path) -> None
     ]
     server = transport.get_extra_info("sockname")
     started_ns = time.time_ns()
-    play = Player(sock, server, (client_address(0), 2), tmp_path)
+    play = Player(sock, server, (client_address(0), 2), str(tmp_path))
     counts = [count async for count in play.play(schedule)]
     assert (counts[-1].media, counts[-1].reports, counts[-1].others) == (10, 10, 10)
     assert counts[-1].octets == 2 * sum(len(packet.data) for packet in schedule)
@@ -67,7 +67,7 @@ async def test_what_comes_after_the_captured_time_is_only_counted(tmp_path: Path
     schedule = [Packet(second * 500_000_000, client_address(0), RTP + bytes([second])) for second in range(5)]
     with client_socket() as sock:
         server = transport.get_extra_info("sockname")
-        play = Player(sock, server, (client_address(0), 1), tmp_path, capture_seconds=1)
+        play = Player(sock, server, (client_address(0), 1), str(tmp_path), capture_seconds=1)
         counts = [count async for count in play.play(schedule)]
     transport.close()
     assert counts[-1].media == 10

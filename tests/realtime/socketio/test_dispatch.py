@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
 from realtime.socketio.frames import Frames
-from realtime.socketio.interface import Accept, Recovery, Refuse
+from realtime.socketio.interface import Accept, Connection, Recovery, Refuse
 from tests.realtime.socketio.application import Recorder, connected, make_server
 from tests.realtime.wire import MemoryClient, SocketClient, settle, until
 
@@ -260,10 +261,12 @@ async def test_answers_of_one_tick_leave_as_one_write(packed: bool) -> None:
     client = await connected(server, packed=packed)
     group = server.group()
     group.add(application.connections[0])
-    application.commands["say"] = lambda connection, arguments, ack_id: (
-        group.send(Frames("said", {"n": arguments[0]})),
-        connection.acknowledge(ack_id, {"ok": True}),
-    )[-1]
+
+    def say(connection: Connection, arguments: list[Any], ack_id: int | None) -> None:
+        group.send(Frames("said", {"n": arguments[0]}))
+        connection.acknowledge(ack_id, {"ok": True})
+
+    application.commands["say"] = say
     writes = client.transport.writes
     client.send(client.event("say", 1, ack_id=1), client.event("say", 2, ack_id=2))
     await settle()

@@ -12,7 +12,7 @@ from tests.realtime.socketio.application import Recorder, connected, make_server
 from tests.realtime.socketio.test_packets import BAD_PACKS, BAD_TEXTS
 from tests.realtime.wire import MemoryClient, client_frame, settle, until
 
-MORE_TEXTS = {
+MORE_TEXTS: dict[str, str | bytes] = {
     "connect twice": "40",
     "not Engine.IO": "x",
     "an ack nobody asked for": "431[]",
@@ -26,7 +26,7 @@ async def test_bad_packets_close(packed: bool, caplog: pytest.LogCaptureFixture)
     """All of them on one server, which must not notice."""
     application = Recorder()
     server = make_server(application, depth=4)
-    cases: dict[str, str | bytes] = {name: "4" + text for name, text in BAD_TEXTS.items()} | MORE_TEXTS
+    cases: dict[str, str | bytes] = {**{name: "4" + text for name, text in BAD_TEXTS.items()}, **MORE_TEXTS}
     if packed:
         cases = {
             **BAD_PACKS,

@@ -8,6 +8,7 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -116,4 +117,5 @@ async def _visit(url: str, number: int, wave: int) -> None:
             await websocket.send_str("40")
             await websocket.receive()
             if number % 4 == 1:
-                websocket._response.connection.transport.abort()
+                connection: Any = websocket._response.connection
+                connection.transport.abort()

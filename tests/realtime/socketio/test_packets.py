@@ -160,7 +160,7 @@ def test_undefined_of_the_javascript_packer_is_null() -> None:
 
 
 def event(data: Any, **more: Any) -> bytes:
-    return msgpack.packb({"type": 2, "nsp": "/", "data": data, **more})
+    return bytes(msgpack.packb({"type": 2, "nsp": "/", "data": data, **more}))
 
 
 BAD_PACKS = {

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from realtime.web.assets import PAGES, STATIC, read_assets
 from realtime.web.routes import Pages, web_routes
 
+Client = TestClient[web.Request, web.Application]
 VENDOR_COMPRESSED_MAXIMUM = 150_000
 MARKUP_MAKERS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|srcdoc|\beval\(|new Function|setTimeout\(\""
@@ -23,7 +24,7 @@ async def _visitor(room_id: str, name: str) -> str:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
+async def client() -> AsyncIterator[Client]:
     app = web.Application()
     documents = {"/asyncapi.json": (b"{}", "application/json")}
     app.add_routes(web_routes(Pages(documents, front="/docs", visitors=_visitor)))
@@ -32,7 +33,7 @@ async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
 
 
 @pytest.fixture
-async def closed_client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
+async def closed_client() -> AsyncIterator[Client]:
     app = web.Application()
     app.add_routes(web_routes(Pages({}, front="/docs")))
     async with TestClient(TestServer(app)) as opened:
@@ -40,7 +41,7 @@ async def closed_client() -> AsyncIterator[TestClient[web.Request, web.Applicati
 
 
 @pytest.mark.parametrize("path", ["/room/lounge", "/console", "/docs", "/static/room/main.js"])
-async def test_everything_carries_the_strict_policy(client: TestClient, path: str) -> None:
+async def test_everything_carries_the_strict_policy(client: Client, path: str) -> None:
     answer = await client.get(path)
     assert answer.status == 200
     policy = answer.headers["Content-Security-Policy"]
@@ -50,14 +51,14 @@ async def test_everything_carries_the_strict_policy(client: TestClient, path: st
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_an_unchanged_file_costs_one_304(client: TestClient) -> None:
+async def test_an_unchanged_file_costs_one_304(client: Client) -> None:
     first = await client.get("/static/vendor/ui.js")
     again = await client.get("/static/vendor/ui.js", headers={"If-None-Match": first.headers["ETag"]})
     assert again.status == 304
     assert await again.read() == b""
 
 
-async def test_a_browser_gets_files_compressed(client: TestClient) -> None:
+async def test_a_browser_gets_files_compressed(client: Client) -> None:
     url = client.make_url("/static/vendor/sound.js")
     async with ClientSession(auto_decompress=False) as plain:
         answer = await plain.get(url, headers={"Accept-Encoding": "gzip"})
@@ -70,22 +71,22 @@ async def test_a_browser_gets_files_compressed(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "path", ["../routes.py", "%2e%2e/routes.py", "..%2froutes.py", "vendor", "nothing.js"]
 )
-async def test_no_path_leaves_the_folder(client: TestClient, path: str) -> None:
+async def test_no_path_leaves_the_folder(client: Client, path: str) -> None:
     assert (await client.get(f"/static/{path}")).status == 404
 
 
 @pytest.mark.parametrize("room_id", ["a" * 65, "a%20b", "a%3Cscript%3E"])
-async def test_a_strange_room_id_has_no_page(client: TestClient, room_id: str) -> None:
+async def test_a_strange_room_id_has_no_page(client: Client, room_id: str) -> None:
     assert (await client.get(f"/room/{room_id}")).status == 404
 
 
-async def test_the_join_link_comes_as_a_picture(client: TestClient) -> None:
+async def test_the_join_link_comes_as_a_picture(client: Client) -> None:
     answer = await client.get("/room/lounge/qr.svg")
     assert answer.content_type == "image/svg+xml"
     assert b"<svg" in await answer.read()
 
 
-async def test_a_visitor_of_a_development_server_gets_a_token(client: TestClient) -> None:
+async def test_a_visitor_of_a_development_server_gets_a_token(client: Client) -> None:
     answer = await client.post("/room/lounge/visitor", json={"name": "  Ada \n Lovelace "})
     assert (await answer.json())["data"]["token"] == "token-of-Ada Lovelace-in-lounge"
 
@@ -93,15 +94,15 @@ async def test_a_visitor_of_a_development_server_gets_a_token(client: TestClient
 @pytest.mark.parametrize(
     "body", [b"", b"{", b'{"name": 1}', b'{"name": " "}', b'{"name": "a", "role": "owner"}']
 )
-async def test_a_malformed_visitor_is_refused(client: TestClient, body: bytes) -> None:
+async def test_a_malformed_visitor_is_refused(client: Client, body: bytes) -> None:
     assert (await client.post("/room/lounge/visitor", data=body)).status == 400
 
 
-async def test_a_large_visitor_is_refused(client: TestClient) -> None:
+async def test_a_large_visitor_is_refused(client: Client) -> None:
     assert (await client.post("/room/lounge/visitor", json={"name": "a" * 10_000})).status == 403
 
 
-async def test_elsewhere_there_are_no_visitors(closed_client: TestClient) -> None:
+async def test_elsewhere_there_are_no_visitors(closed_client: Client) -> None:
     assert (await closed_client.post("/room/lounge/visitor", json={"name": "Ada"})).status == 403
     assert 'data-visitors="no"' in await (await closed_client.get("/room/lounge")).text()
 

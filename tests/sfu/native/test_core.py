@@ -130,7 +130,8 @@ def test_keys_are_set_once_and_must_fit(bench: Bench) -> None:
 
 
 def test_handles_are_never_given_twice(bench: Bench) -> None:
-    engine, seen = bench.engine, set()
+    engine = bench.engine
+    seen: set[int] = set()
     for _ in range(100):
         transport, slot = engine.add_transport(), engine.add_slot()
         assert not seen & {transport, slot}

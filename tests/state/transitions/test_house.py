@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from state import commands as c
 from state import events as e
 from state import limits
-from state.identity import SYSTEM, Actor, Role
+from state.identity import SYSTEM, Actor, Profile, Role
 from state.passwords import hash_password
 from state.rejections import Code, Rejection
 from state.room import Message, seat_of, you
@@ -62,19 +62,19 @@ def test_leaving_ends_everything_of_the_user() -> None:
 
 def test_small_rooms_hear_of_each_user_and_big_ones_of_many_at_once() -> None:
     stage = Stage()
-    people = [e.Profile(f"u{n}") for n in range(limits.MEMBER_BATCH_FROM)]
+    people = [Profile(f"u{n}") for n in range(limits.MEMBER_BATCH_FROM)]
     events = stage.done(SYSTEM, c.AnnounceMembers(joined=people[:3], left=[]))
     assert _names(events) == ["member:joined"] * 3
     events = stage.done(SYSTEM, c.AnnounceMembers(joined=people[3:], left=[c.Departure("u0")]))
     assert _names(events) == ["member:joined"] * 197 + ["member:left"]
-    (event,) = stage.done(SYSTEM, c.AnnounceMembers(joined=[e.Profile("x"), e.Profile("y")], left=[]))
+    (event,) = stage.done(SYSTEM, c.AnnounceMembers(joined=[Profile("x"), Profile("y")], left=[]))
     assert isinstance(event, e.MemberBatch)
     assert event.online == stage.room.online == 201
 
 
 def test_an_empty_room_closes_after_a_while() -> None:
     stage = Stage()
-    stage.done(SYSTEM, c.AnnounceMembers(joined=[e.Profile("ann")], left=[]))
+    stage.done(SYSTEM, c.AnnounceMembers(joined=[Profile("ann")], left=[]))
     stage.done(SYSTEM, c.AnnounceMembers(joined=[], left=[c.Departure("ann")]))
     assert next_deadline(stage.room) == stage.now + limits.IDLE_CLOSE_MS_DEFAULT
     assert _names(stage.wait(limits.IDLE_CLOSE_MS_DEFAULT)) == ["room:closed"]
@@ -222,7 +222,7 @@ def test_slow_mode_and_mutes_of_chat() -> None:
 )
 def test_a_member_deletes_its_own_messages_only(author: Actor, code: Code | None) -> None:
     stage = Stage()
-    message = Message(1, 0, "m-1", e.Profile(author.user_id), "hi", "text")
+    message = Message(1, 0, "m-1", Profile(author.user_id), "hi", "text")
     outcome = stage.do(ANN, c.ChatDelete(message_id="m-1"), Facts(message=message))
     assert (outcome.code if isinstance(outcome, Rejection) else None) is code
 
@@ -231,7 +231,7 @@ def test_an_admin_deletes_messages_of_lower_roles() -> None:
     stage = Stage()
     assert stage.refused(ADMIN, c.ChatDelete(message_id="m-1")) is Code.MESSAGE_NOT_FOUND
     for author, code in ((ANN, None), (OWNER, Code.FORBIDDEN_TARGET)):
-        message = Message(1, 0, "m-1", e.Profile(author.user_id, role=author.role), "hi", "text")
+        message = Message(1, 0, "m-1", Profile(author.user_id, role=author.role), "hi", "text")
         outcome = stage.do(ADMIN, c.ChatDelete(message_id="m-1"), Facts(message=message))
         assert (outcome.code if isinstance(outcome, Rejection) else None) is code
 
@@ -239,7 +239,7 @@ def test_an_admin_deletes_messages_of_lower_roles() -> None:
 def _gift(transaction_id: str, quantity: int = 1, recipients: list[str] | None = None) -> c.AnnounceGift:
     return c.AnnounceGift(
         transaction_id=transaction_id,
-        sender=e.Profile("ann"),
+        sender=Profile("ann"),
         gift=c.GiftShown("rose", "Rose", "", "", 10),
         quantity=quantity,
         recipients=recipients or ["ben"],

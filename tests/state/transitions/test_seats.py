@@ -136,7 +136,7 @@ def test_replacing_or_swapping_with_a_higher_user_is_refused() -> None:
     stage.present["boss"] = other
     stage.done(other, c.SeatTake(index=2))
     for policy in ("replace", "swap"):
-        command = c.SeatMoveUser(user_id="ann", index=2, policy=policy)  # type: ignore[arg-type]
+        command = c.SeatMoveUser(user_id="ann", index=2, policy=policy)
         assert stage.refused(ADMIN, command) is Code.FORBIDDEN_TARGET
 
 
