@@ -116,3 +116,13 @@ class Library:
                     stale.unlink(missing_ok=True)
             return place
         raise Unbuilt(reason)
+
+
+def build_and_say(library: Library) -> int:
+    """For a `python -m` that builds beforehand: says where the library is, or why there is none."""
+    try:
+        sys.stdout.write(f"{library.build()}\n")
+    except Unbuilt as error:
+        sys.stderr.write(f"{library.name} is not built, plain Python is used: {error}\n")
+        return 1
+    return 0

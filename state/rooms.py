@@ -42,7 +42,7 @@ from state.store import (
     Stale,
     Wait,
 )
-from state.transitions import QUERIES, Decision, Facts, decide, evolve, target_of
+from state.transitions import ABOUT_OTHERS, QUERIES, Decision, Facts, decide, evolve, target_of
 
 _log = logging.getLogger(__name__)
 _IDLE_MAILBOXES_MAX: Final = 10_000
@@ -183,7 +183,7 @@ class Rooms:
             return Facts(password_hash=hash_password(command.password, self._random_bytes(SALT_BYTES)))
         if isinstance(command, c.ChatDelete):
             return Facts(message=await self._store.message(room_id, command.message_id))
-        if not isinstance(command, _ABOUT_OTHERS):
+        if not isinstance(command, ABOUT_OTHERS):
             return Facts()
         room = self._newest(room_id, mailbox) or await self._load(room_id)
         if not isinstance(room, Room):
@@ -459,16 +459,3 @@ class Rooms:
 
 
 _READS: Final = (*QUERIES, c.ChatHistory, c.ModReport)
-_ABOUT_OTHERS: Final = (
-    c.RoomTransfer,
-    c.SeatRespondRequest,
-    c.SeatInvite,
-    c.SeatKick,
-    c.SeatMoveUser,
-    c.MicMuteUser,
-    c.MicAskUnmute,
-    c.ModSetRole,
-    c.ModKick,
-    c.ModBan,
-    c.ModMuteChat,
-)

@@ -10,7 +10,7 @@ from pathlib import Path
 from realtime.engine.lines import SendEach, each_for_itself
 from state.compiled import Library, Unbuilt
 
-LIBRARY = Library("send", Path(__file__).parent)
+LIBRARY = Library("fan-out", Path(__file__).parent)
 
 
 def sender() -> SendEach:

@@ -3,17 +3,7 @@
 import sys
 
 from realtime.native import LIBRARY
-from state.compiled import Unbuilt
-
-
-def main() -> int:
-    try:
-        sys.stdout.write(f"{LIBRARY.build()}\n")
-    except Unbuilt as error:
-        sys.stderr.write(f"native fan-out not built, plain Python is used: {error}\n")
-        return 1
-    return 0
-
+from state.compiled import build_and_say
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(build_and_say(LIBRARY))

@@ -12,7 +12,7 @@ from types import ModuleType
 from state.compiled import Library, Unbuilt
 
 HERE = Path(__file__).parent
-LIBRARY = Library("core", HERE, f"-I{sysconfig.get_paths()['include']}")
+LIBRARY = Library("audio", HERE, f"-I{sysconfig.get_paths()['include']}")
 
 
 def core_sources() -> list[Path]:

@@ -123,8 +123,10 @@ _TARGETED: Final = (
     c.ModBan,
     c.ModMuteChat,
 )
+ABOUT_OTHERS: Final = (c.SeatRespondRequest, *_TARGETED)
 
 __all__ = [
+    "ABOUT_OTHERS",
     "DECISIONS",
     "PERMISSIONS",
     "QUERIES",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from state import compiled
-from state.compiled import Library, Unbuilt
+from state.compiled import Library, Unbuilt, build_and_say
 
 
 @pytest.fixture
@@ -33,13 +33,15 @@ def test_it_is_built_once_and_works(library: Library) -> None:
 
 
 def test_without_a_compiler_there_is_a_reason(
-    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(Unbuilt, match="no C compiler"):
         library.build()
+    assert build_and_say(library) == 1
+    assert "answer is not built" in capsys.readouterr().err
 
 
 def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(
