@@ -9,25 +9,27 @@ many sessions are corked at once (everybody is told something), the loop turns b
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from realtime.engine.session import Session
-
+from typing import Protocol
 
 BUDGET_SECONDS = 0.002
 SLICE = 32  # sessions between two looks at the clock
+
+
+class Corked(Protocol):
+    def uncork(self) -> None:
+        """Write what was collected."""
+        ...
 
 
 class Corks:
     __slots__ = ("_scheduled", "_sessions", "deferred")
 
     def __init__(self) -> None:
-        self._sessions: deque[Session] = deque()
+        self._sessions: deque[Corked] = deque()
         self._scheduled = False
         self.deferred = False  # a fan-out of this tick will flush when it is done
 
-    def add(self, session: "Session") -> None:
+    def add(self, session: Corked) -> None:
         self._sessions.append(session)
         if not self._scheduled and not self.deferred:
             self._schedule()

@@ -1,21 +1,31 @@
 """The engine's consumer for bare Engine.IO applications: engineio's own `on` handlers, in order per
 session."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from realtime.engine.limits import Limits
 from realtime.engine.session import Session
-
-if TYPE_CHECKING:
-    from realtime.engine.server import Engine
 
 logger = logging.getLogger(__name__)
 
 
+class Owner(Protocol):
+    """What is used of engineio's `AsyncServer`."""
+
+    limits: Limits
+    sockets: dict[str, Session]
+    handlers: dict[str, Any]
+
+    async def _trigger_event(self, *call: Any) -> Any: ...
+
+
 class Handlers:
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Owner) -> None:
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -42,7 +52,7 @@ class Handlers:
         elif len(calls) >= self._engine.limits.inbound_packets:
             session.pause_reading()
 
-    async def _run(self, calls: "deque[tuple[object, ...]]") -> None:
+    async def _run(self, calls: deque[tuple[object, ...]]) -> None:
         while calls:
             try:
                 await self._engine._trigger_event(*calls[0])

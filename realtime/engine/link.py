@@ -5,13 +5,16 @@ through a `FrameReader` that exists only while it is needed. Sending is `transpo
 link belongs to one session at most; without one it only ends the closing handshake.
 """
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import binascii
 import hashlib
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from realtime.engine import framing
+from realtime.engine.limits import Limits
 from realtime.engine.lines import NO_LINE
 from realtime.engine.parser import (
     BAD_DATA,
@@ -23,10 +26,8 @@ from realtime.engine.parser import (
     text,
     unmask,
 )
-
-if TYPE_CHECKING:
-    from realtime.engine.server import Engine
-    from realtime.engine.session import Session
+from realtime.engine.session import Session
+from realtime.engine.wheel import Wheel
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT_HEAD, BINARY_HEAD = framing.FINAL_BIT | framing.TEXT, framing.FINAL_BIT | framing.BINARY
@@ -49,10 +50,27 @@ def valid_key(key: str | None) -> bool:
         return False
 
 
+class Owner(Protocol):
+    """The engine, as its links see it."""
+
+    limits: Limits
+    wheel: Wheel
+
+    def received(self, link: Link, data: str | bytes) -> None:
+        """A whole message has come."""
+        ...
+
+    def broken(self, session: Session, code: int) -> None:
+        """The peer broke the rules."""
+        ...
+
+    def link_lost(self, link: Link, error: Exception | None) -> None: ...
+
+
 class Link(asyncio.Protocol):
     __slots__ = ("behind", "closing", "engine", "line", "probing", "reader", "session", "slot", "transport")
 
-    def __init__(self, engine: "Engine", session: "Session | None") -> None:
+    def __init__(self, engine: Owner, session: Session | None) -> None:
         self.engine, self.session = engine, session
         self.transport: asyncio.Transport | None = None
         self.reader: FrameReader | None = None

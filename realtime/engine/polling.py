@@ -5,25 +5,34 @@ cancelled then. A GET that waits therefore puts a `Watch` between the transport 
 passes everything on and notes the end of the connection.
 """
 
+from __future__ import annotations
+
 import asyncio
 from base64 import b64decode
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from aiohttp import web
 
+from realtime.engine.limits import Limits
 from realtime.engine.reasons import BadPacket, Reason
 from realtime.engine.requests import Refused
-from realtime.engine.session import CLOSE_PACKET, ENDING, POLLING, Session
-
-if TYPE_CHECKING:
-    from realtime.engine.server import Engine
+from realtime.engine.session import CLOSE_PACKET, ENDING, POLLING, Consumer, Session
 
 SEPARATOR = "\x1e"
 T = TypeVar("T")
 
 
+class Owner(Protocol):
+    """The engine, as a POST sees it."""
+
+    limits: Limits
+    consumer: Consumer
+
+    def packet(self, session: Session, text: str) -> None: ...
+
+
 class Watch(asyncio.Protocol, Generic[T]):
-    def __init__(self, inner: asyncio.Protocol, lost: "asyncio.Future[T]") -> None:
+    def __init__(self, inner: asyncio.Protocol, lost: asyncio.Future[T]) -> None:
         self._inner, self._lost = inner, lost
 
     def data_received(self, data: bytes) -> None:
@@ -64,7 +73,7 @@ async def answer_poll(session: Session, request: web.Request) -> bytes:
     return payload
 
 
-async def while_connected(poll: "asyncio.Future[T]", request: web.Request) -> T:
+async def while_connected(poll: asyncio.Future[T], request: web.Request) -> T:
     """The result of the future, which is cancelled when the client goes first."""
     transport = request.transport
     if transport is None:
@@ -77,7 +86,7 @@ async def while_connected(poll: "asyncio.Future[T]", request: web.Request) -> T:
         transport.set_protocol(protocol)
 
 
-async def take_post(engine: "Engine", session: Session, request: web.Request) -> None:
+async def take_post(engine: Owner, session: Session, request: web.Request) -> None:
     limit = engine.limits.message_bytes
     if session.posting or (request.content_length or 0) > limit:
         session.close(Reason.BAD_PACKET)
@@ -99,7 +108,7 @@ async def take_post(engine: "Engine", session: Session, request: web.Request) ->
         session.posting = False
 
 
-async def _packets(engine: "Engine", session: Session, payload: str) -> None:
+async def _packets(engine: Owner, session: Session, payload: str) -> None:
     for packet in payload.split(SEPARATOR):
         if session.reading_paused:
             session.resumed = asyncio.get_running_loop().create_future()

@@ -33,7 +33,7 @@ from realtime.engine.requests import (
     networks,
     parse_query,
 )
-from realtime.engine.session import CLOSED, OPEN, POLLING, PROBING, Session
+from realtime.engine.session import CLOSED, OPEN, POLLING, PROBING, Consumer, Session
 from realtime.engine.wheel import Wheel
 from realtime.stock import engineio
 
@@ -41,15 +41,6 @@ PROBE_ANSWER = framing.frame(framing.TEXT, b"3probe")
 PROTOCOL_VERSION = "4"
 
 Stray = Callable[[web.Request, str], Awaitable[web.StreamResponse | None]]
-
-
-class Consumer(Protocol):
-    def on_open(self, session: Session) -> None: ...
-    def on_message(self, session: Session, data: str | bytes) -> None:
-        """May raise BadPacket, which closes the session."""
-        ...
-
-    def on_close(self, session: Session, reason: str) -> None: ...
 
 
 class Gate(Protocol):

@@ -11,24 +11,62 @@ A consumer that is behind by `hard_buffer_bytes`, or by more than `soft_buffer_b
 dropped; it may come back and recover.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from realtime.engine import framing
+from realtime.engine.corks import Corks
+from realtime.engine.limits import Limits
 from realtime.engine.lines import NO_LINE
 from realtime.engine.parser import NORMAL
 from realtime.engine.reasons import BadPacket, Reason
-
-if TYPE_CHECKING:
-    from realtime.engine.link import Link
-    from realtime.engine.server import Engine
+from realtime.engine.wheel import Wheel
 
 # ENDING: over for the layer above, kept only until the client polls its last packets
 POLLING, PROBING, OPEN, ENDING, CLOSED = range(5)
 PING = framing.frame(framing.TEXT, b"2")
 CLOSE_PACKET, NOOP_PACKET = b"1", b"6"
 RECOVERED = 4  # a client that was behind by the soft limit is well again at this fraction of it
+
+
+class Consumer(Protocol):
+    """The layer above: what comes in, in the order of its arrival."""
+
+    def on_open(self, session: Session) -> None: ...
+    def on_message(self, session: Session, data: str | bytes) -> None:
+        """May raise BadPacket, which closes the session."""
+        ...
+
+    def on_close(self, session: Session, reason: str) -> None: ...
+
+
+class Owner(Protocol):
+    """The engine, as its sessions see it."""
+
+    limits: Limits
+    wheel: Wheel
+    corks: Corks
+    consumer: Consumer
+
+    def forget(self, session: Session, reason: str) -> None:
+        """The session has closed."""
+        ...
+
+
+class Carrier(Protocol):
+    """The WebSocket connection of a session, as that sees it."""
+
+    session: Session | None
+    transport: asyncio.Transport | None
+    line: int
+    behind: bool  # the transport keeps what the kernel did not take
+
+    def continue_reading(self) -> None: ...
+    def close(self, code: int) -> None: ...
+    def abort(self) -> None: ...
 
 
 def drop(wire: bytes) -> None:
@@ -66,10 +104,10 @@ class Session:
         "write",
     )
 
-    def __init__(self, engine: "Engine", sid: str, address: str, environ: dict[str, Any]) -> None:
+    def __init__(self, engine: Owner, sid: str, address: str, environ: dict[str, Any]) -> None:
         self.engine, self.sid, self.address, self.environ = engine, sid, address, environ
         self.state = POLLING
-        self.link: Link | None = None
+        self.link: Carrier | None = None
         self.pending: list[bytes] = []
         self.pending_bytes = 0
         self.poll: asyncio.Future[None] | None = None  # the GET that waits for something to send

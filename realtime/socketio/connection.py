@@ -1,5 +1,7 @@
 """One client: `Peer` is the Socket.IO side of its session, `Connection` its place in one namespace."""
 
+from __future__ import annotations
+
 import asyncio
 from collections import deque
 from collections.abc import Callable
@@ -9,9 +11,9 @@ from realtime.engine.parser import RESTART
 from realtime.engine.session import Session
 from realtime.socketio import frames as outgoing
 from realtime.socketio.frames import Frames
+from realtime.socketio.group import Group
 
 if TYPE_CHECKING:
-    from realtime.socketio.group import Group
     from realtime.socketio.interface import Application
     from realtime.socketio.packets import Inbound
 
@@ -45,7 +47,7 @@ class Peer:
         self.reason = ""
         self.refusals = 0
 
-    def client(self, namespace: str) -> "Connection | None":
+    def client(self, namespace: str) -> Connection | None:
         for client in self.clients:
             if client.namespace == namespace:
                 return client
@@ -65,7 +67,7 @@ class Connection:
 
     __slots__ = ("acks", "application", "namespace", "next_ack_id", "peer", "phase", "sid", "state")
 
-    def __init__(self, peer: Peer, sid: str, namespace: str, application: "Application") -> None:
+    def __init__(self, peer: Peer, sid: str, namespace: str, application: Application) -> None:
         self.peer, self.sid, self.namespace, self.application = peer, sid, namespace, application
         self.phase = CONNECTING
         self.state: Any = None

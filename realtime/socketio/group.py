@@ -11,13 +11,15 @@ the youngest member that is to get it. A member that joins gets no earlier event
 sent something personal, first gets what it is owed, and `served` remembers that it had it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import math
 import time
 from array import array
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from realtime.engine.corks import Corks
 from realtime.engine.lines import SendEach
@@ -25,15 +27,25 @@ from realtime.engine.reasons import Reason
 from realtime.engine.session import Session
 from realtime.socketio.frames import Frames
 
-if TYPE_CHECKING:
-    from realtime.socketio.connection import Connection
-
 logger = logging.getLogger(__name__)
 BUDGET_SECONDS = 0.002
 SLICE = 64  # members between two looks at the clock: about a third of a millisecond
 # Turns of the loop from an event to its sending. The answer to the command that caused it passes through two
 # tasks meanwhile, and arrives in time to leave in the same write.
 TURNS = 3
+
+
+class Member(Protocol):
+    """The Socket.IO side of a session, as its groups see it."""
+
+    session: Session
+    packed: bool  # its parser: msgpack, or JSON
+    groups: tuple[Group, ...]
+
+
+class Client(Protocol):
+    @property
+    def peer(self) -> Member: ...
 
 
 class Batch:
@@ -97,7 +109,7 @@ class Fanout:
         self._scheduled = False
         self.corks = Corks()  # the engine's own as soon as there is one
 
-    def add(self, group: "Group") -> None:
+    def add(self, group: Group) -> None:
         self._queue.append(group)
         if not self._scheduled:
             self._schedule(TURNS)
@@ -177,7 +189,7 @@ class Group:
         peer = getattr(client, "peer", None)
         return peer is not None and peer.session in self._tables[peer.packed]
 
-    def add(self, client: "Connection") -> None:
+    def add(self, client: Client) -> None:
         peer = client.peer
         table = self._tables[peer.packed]
         if peer.session not in table:
@@ -185,7 +197,7 @@ class Group:
             table[peer.session] = self._joins
             peer.groups = (*peer.groups, self)
 
-    def remove(self, client: "Connection") -> None:
+    def remove(self, client: Client) -> None:
         peer = client.peer
         if peer.session not in self._tables[peer.packed]:
             return

@@ -4,25 +4,33 @@ The product does not come this way: it holds its groups itself. What is kept her
 applications written for python-socketio expect; what costs O(room) there costs nothing here.
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from socketio import AsyncManager
 from socketio.packet import EVENT
 
+from realtime.engine.limits import Limits
+from realtime.engine.server import Engine
 from realtime.socketio.connection import CONNECTED, Connection
 from realtime.socketio.frames import Frames
 from realtime.socketio.group import Fanout, Group
 
-if TYPE_CHECKING:
-    from realtime.socketio.server import Server
-
 Rooms = dict[str | None, Group]
 
 
+class Owner(Protocol):
+    """The server, as its manager sees it."""
+
+    limits: Limits
+    eio: Engine
+
+
 class Manager(AsyncManager):  # type: ignore[misc]  # python-socketio has no types
-    server: "Server"
+    server: Owner
 
     def __init__(self, fanout: Fanout) -> None:
         super().__init__()

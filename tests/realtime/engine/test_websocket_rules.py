@@ -233,7 +233,7 @@ RULES = [*FRAMING, *CONTROL, *RESERVED, *OPCODES, *FRAGMENTS, *UTF8, *CLOSING]
 
 
 async def converse(data: bytes, step: int) -> list[tuple[int, bytes]]:
-    transport, link = MemoryTransport(), Link(Echo(), None)  # type: ignore[arg-type]
+    transport, link = MemoryTransport(), Link(Echo(), None)
     transport.set_protocol(link)
     link.connection_made(transport)
     for start in range(0, len(data), step):
