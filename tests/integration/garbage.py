@@ -73,9 +73,11 @@ class Result(msgspec.Struct, frozen=True):
 class Honest:
     """A user who behaves, and counts."""
 
-    def __init__(self, nodes: Cluster, name: str) -> None:
+    def __init__(self, nodes: Cluster, name: str, seconds: float) -> None:
+        """seconds: how long it stays, which its token has to outlive"""
         self.watcher = Watcher()
-        self.connection = Connection(nodes.nodes[0].url, token(name, ROOM, role="owner"), self.watcher)
+        own = token(name, ROOM, role="owner", seconds=seconds + 60 * SETTLE_SECONDS)
+        self.connection = Connection(nodes.nodes[0].url, own, self.watcher)
         self.runs: list[list[int]] = []  # the numbers seen, anew after a return without recovery
         self.returns = 0
         self.refusals = 0  # of a node that has been stopped too and is not sure of its lease yet
@@ -118,7 +120,7 @@ class Siege:
     def __init__(self, nodes: Cluster, seed: int, seconds: float) -> None:
         self.nodes, self.seed, self.seconds = nodes, seed, seconds
         self.field = Field(nodes.nodes[0].url, Counter())
-        self.honest = [Honest(nodes, f"honest{number}") for number in range(HONEST)]
+        self.honest = [Honest(nodes, f"honest{number}", seconds) for number in range(HONEST)]
         self.samples: list[tuple[float, Sample]] = []
         self.answers_ms: list[float] = []
         self.standstills = 0
