@@ -22,7 +22,7 @@ from collections import deque
 from typing import NamedTuple, Protocol
 
 from realtime.engine.corks import Corks
-from realtime.engine.lines import SendEach
+from realtime.engine.lines import SendEach, each_for_itself
 from realtime.engine.reasons import Reason
 from realtime.engine.session import Session
 from realtime.socketio.frames import Frames
@@ -30,6 +30,7 @@ from realtime.socketio.frames import Frames
 logger = logging.getLogger(__name__)
 BUDGET_SECONDS = 0.002
 SLICE = 64  # members between two looks at the clock: about a third of a millisecond
+ALONE = 1  # for whom the call into C costs more than it saves
 # Turns of the loop from an event to its sending. The answer to the command that caused it passes through two
 # tasks meanwhile, and arrives in time to leave in the same write.
 TURNS = 3
@@ -154,7 +155,8 @@ class Fanout:
                 else:
                     sessions.append(session)
         lines = array("i", [session.line for session in sessions])
-        if self.send_each(lines, whole):
+        send_each = self.send_each if len(lines) > ALONE else each_for_itself
+        if send_each(lines, whole):
             for session, taken in zip(sessions, lines, strict=True):
                 if taken < len(whole):
                     write(session, whole[taken:] if taken or session.healthy else reliable)
