@@ -94,7 +94,7 @@ class Link(asyncio.Protocol):
         transport.set_write_buffer_limits(high=keep)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.closing, self.line = True, NO_LINE
+        self.closing = True
         self.engine.wheel.discard(self)
         self.engine.link_lost(self, error)
         self.session = self.transport = self.reader = None

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -56,6 +57,10 @@ def rights(worker: Worker) -> set[bool]:
     return {producer.is_allowed for producer in stage.producers.values()} if stage else set()
 
 
+def rights_are(worker: Worker, wanted: set[bool]) -> bool:
+    return rights(worker) == wanted
+
+
 async def test_a_mute_is_heard_within_200_ms(node: MediaNode) -> None:
     await node.seat("ada")
     await node.join("ada", slots=0)
@@ -77,7 +82,7 @@ async def test_a_mute_is_heard_within_200_ms(node: MediaNode) -> None:
                 await node.act("ada", command)
             else:
                 await node.system(command)
-            await until(lambda: rights(worker) == {allowed}, str(command))  # noqa: B023
+            await until(partial(rights_are, worker, {allowed}), str(command))
             assert clock.seconds < 0.2
     stage = worker.rooms.stage("room")
     assert stage is not None

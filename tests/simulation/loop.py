@@ -19,10 +19,11 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 Result = TypeVar("Result")
 OUTSIDE = contextvars.Context()
+_Arguments = TypeVarTuple("_Arguments")
 _ROUNDS = 50  # so often a task may take up something new when it is told to end
 _TASKS_UNSORTED = 64
 
@@ -139,20 +140,33 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[_Arguments]], object],
+        *args: *_Arguments,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
         handle = _Handle(callback, args, context)
         self._due.append(handle)
         return handle
 
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Any, *args: Any, context: Any = None
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[_Arguments]], object],
+        *args: *_Arguments,
+        context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = _Handle(callback, args, context, when)
         heapq.heappush(self._timers, (when, next(self._serials), handle))
         return handle
 
-    def call_later(  # type: ignore[override]
-        self, delay: float, callback: Any, *args: Any, context: Any = None
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[_Arguments]], object],
+        *args: *_Arguments,
+        context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 

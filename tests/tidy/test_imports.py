@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.tidy.sources import FOLDERS, imported_modules, python_files
+import tomllib
+
+from tests.tidy.sources import FOLDERS, ROOT, imported_modules, python_files
 
 ALLOWED = {
     "state": {"state"},
@@ -43,6 +45,11 @@ def test_each_folder_imports_only_what_it_may() -> None:
         if module.split(".")[0] in {*FOLDERS, "tests"} - ALLOWED[folder]
     ]
     assert wrong == []
+
+
+def test_the_wheel_has_the_folders_of_the_product() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert sorted(settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == sorted(FOLDERS)
 
 
 def test_load_tests_know_the_contract_only() -> None:

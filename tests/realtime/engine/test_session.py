@@ -37,15 +37,20 @@ def make(**limits: Any) -> tuple[Engine, Sink]:
     return engine, sink
 
 
+async def next_messages(client: MemoryClient) -> list[str | bytes]:
+    """What comes next, when it comes."""
+    size = len(client.transport.written)
+    await until(lambda: len(client.transport.written) > size)
+    return client.received()
+
+
 async def test_pings_until_no_pong_comes() -> None:
     # A client that a busy machine keeps from answering for a moment is none without a pong.
     engine, sink = make(ping_interval_seconds=0.05, ping_timeout_seconds=1.0)
     client = MemoryClient(engine)
     client.received()
     for _ in range(3):
-        size = len(client.transport.written)
-        await until(lambda: len(client.transport.written) > size)  # noqa: B023
-        assert client.received() == ["2"]
+        assert await next_messages(client) == ["2"]
         client.send("3")
     await until(lambda: sink.closed)
     await settle()
