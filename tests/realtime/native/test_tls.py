@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-import socket
 import ssl
 from pathlib import Path
 
 import aiohttp
 import pytest
 import uvloop
-from aiohttp import web
 
 from realtime import native
-from realtime.engine.front import FrontSite
 from realtime.engine.lines import NO_LINE
 from realtime.socketio.frames import Frames
 from realtime.web.certificate import tls_context
-from tests.realtime.socketio.application import Recorder, make_server
+from tests.realtime.socketio.application import Recorder, listening, make_server
 from tests.realtime.wire import until
 
 EVENTS = 200
@@ -37,17 +34,14 @@ async def _talk(directory: Path) -> None:
     server.fanout.send_each = native.sender()
     group = server.group()
     application.joins = [group]
-    app = web.Application()
-    server.attach(app)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    listener = socket.create_server(("127.0.0.1", 0))
     context = tls_context(directory, ["127.0.0.1"], datetime.datetime.now(datetime.UTC))
-    await FrontSite(runner, listener, [server.eio], ssl_context=context).start()
-    url = f"wss://127.0.0.1:{listener.getsockname()[1]}/socket.io/?EIO=4&transport=websocket"
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-    async with aiohttp.ClientSession() as http, http.ws_connect(url, ssl=trust) as client:
+    async with (
+        listening(server, ssl_context=context) as port,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"wss://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket", ssl=trust) as client,
+    ):
         await client.send_str("40")
         await until(lambda: application.connections)
         assert application.connections[0].peer.session.line == NO_LINE
@@ -61,5 +55,3 @@ async def _talk(directory: Path) -> None:
                 if text.startswith("42"):
                     heard.append(json.loads(text[2:])[1]["n"])
         assert heard == list(range(EVENTS))
-    await server.eio.shutdown()
-    await runner.cleanup()

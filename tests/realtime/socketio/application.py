@@ -1,9 +1,15 @@
 """A product for the wire's tests: it records, and does what the test has told it to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from aiohttp import web
+
+from realtime.engine.front import FrontSite
 from realtime.engine.limits import Limits
 from realtime.socketio.interface import Accept, Connection, Recovery, Refuse
 from realtime.socketio.server import Server
@@ -60,6 +66,29 @@ class Recorder:
 def make_server(application: Recorder, **limits: Any) -> Server:
     quiet = {"ping_interval_seconds": 60.0, "ping_timeout_seconds": 60.0, "connections_per_address": 0}
     return Server(application=application, limits=Limits(**{**quiet, **limits}), origins="*")
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    server: Server,
+    app: web.Application | None = None,
+    *,
+    front: bool = True,
+    ssl_context: ssl.SSLContext | None = None,
+) -> AsyncIterator[int]:
+    """The server on real sockets, behind the front or as a plain aiohttp application. -> the port"""
+    app = app or web.Application()
+    server.attach(app)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    sock = socket.create_server(("127.0.0.1", 0))
+    site = FrontSite(runner, sock, [server.eio], ssl_context=ssl_context)
+    await (site if front else web.SockSite(runner, sock)).start()
+    try:
+        yield sock.getsockname()[1]
+    finally:
+        await server.eio.shutdown()
+        await runner.cleanup()
 
 
 async def connected(server: Server, *, packed: bool = False) -> SocketClient:

@@ -5,17 +5,15 @@ import asyncio
 import contextlib
 import gc
 import random
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from realtime.engine.front import Doorway, FrontSite
+from realtime.engine.front import Doorway
 from realtime.engine.link import Link
 from realtime.engine.parser import FrameReader
 from realtime.engine.session import Session
@@ -23,7 +21,7 @@ from realtime.socketio.connection import Connection, Peer
 from realtime.socketio.frames import Frames
 from realtime.socketio.group import Batch
 from realtime.socketio.interface import Accept, Refuse
-from tests.realtime.socketio.application import Recorder, make_server
+from tests.realtime.socketio.application import Recorder, listening, make_server
 from tests.realtime.wire import SocketClient, client_frame, settle, until
 
 KINDS = (Session, Link, Peer, Connection, FrameReader, Batch, Doorway, RequestHandler, asyncio.Task)
@@ -86,20 +84,14 @@ async def test_memory_clients() -> None:
 async def test_real_sockets(front: bool) -> None:
     application = Recorder()
     server = make_server(application)
-    app = web.Application()
-    server.attach(app)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    sock = socket.create_server(("127.0.0.1", 0))
-    await (FrontSite(runner, sock, [server.eio]) if front else web.SockSite(runner, sock)).start()
-    url = f"http://127.0.0.1:{sock.getsockname()[1]}/socket.io/"
-    before = alive()
-    for wave in range(3):
-        await asyncio.gather(*(_visit(url, number, wave) for number in range(40)))
-        await server.eio.disconnect()
-        application.connections.clear()
-        await until(lambda: alive() - before == Counter())
-    await runner.cleanup()
+    async with listening(server, front=front) as port:
+        url = f"http://127.0.0.1:{port}/socket.io/"
+        before = alive()
+        for wave in range(3):
+            await asyncio.gather(*(_visit(url, number, wave) for number in range(40)))
+            await server.eio.disconnect()
+            application.connections.clear()
+            await until(lambda: alive() - before == Counter())
 
 
 async def _visit(url: str, number: int, wave: int) -> None:

@@ -2,16 +2,15 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from realtime.engine.front import FrontSite
 from realtime.engine.limits import Limits
 from realtime.socketio.server import Server
+from tests.realtime.socketio.application import listening
 from tests.realtime.socketio.recovering import Recovering
 from tests.tools import node, node_environment
 
@@ -27,17 +26,8 @@ async def served(front: bool) -> AsyncIterator[str]:
     application.server = server
     app = web.Application()
     app.router.add_get("/control/{action}", application.control)
-    server.attach(app)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    sock = socket.create_server(("127.0.0.1", 0))
-    port = sock.getsockname()[1]
-    await (FrontSite(runner, sock, [server.eio]) if front else web.SockSite(runner, sock)).start()
-    try:
+    async with listening(server, app, front=front) as port:
         yield f"http://127.0.0.1:{port}"
-    finally:
-        await server.eio.shutdown()
-        await runner.cleanup()
 
 
 @pytest.mark.node

@@ -2,16 +2,13 @@
 limit."""
 
 import asyncio
-import contextlib
 import socket
 
 import aiohttp
-from aiohttp import web
 
-from realtime.engine.front import FrontSite
 from realtime.engine.reasons import Reason
 from realtime.socketio.frames import Frames
-from tests.realtime.socketio.application import Recorder, make_server
+from tests.realtime.socketio.application import Recorder, listening, make_server
 from tests.realtime.wire import KEY, text_frame, until
 
 UPGRADE = (
@@ -26,40 +23,31 @@ async def test_slow_reader() -> None:
     server = make_server(application, soft_buffer_bytes=SOFT, hard_buffer_bytes=HARD, slow_seconds=30.0)
     group = server.group()
     application.joins = [group]
-    app = web.Application()
-    server.attach(app)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    listener = socket.create_server(("127.0.0.1", 0))
-    await FrontSite(runner, listener, [server.eio]).start()
-    port = listener.getsockname()[1]
-    deaf = socket.create_connection(("127.0.0.1", port))
-    deaf.sendall(UPGRADE.encode() + text_frame("40"))
-    await until(lambda: len(application.connections) == 1)
-    async with (
-        aiohttp.ClientSession() as http,
-        http.ws_connect(f"http://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket") as listening,
-    ):
-        await listening.send_str("40")
-        await until(lambda: len(application.connections) == 2)
-        session = application.connections[0].peer.session
-        highest = sent = 0
-        while not session.closed:
-            group.send(Frames("e", {"n": sent, "filler": "x" * 5000}))
-            group.send_lossy(Frames("lossy", {"n": sent}))
-            sent += 1
-            await asyncio.sleep(0)
-            while (
-                "lossy" not in (message := await listening.receive_str()) or f'"n":{sent - 1}' not in message
-            ):
-                assert not message.startswith("42") or f'"n":{sent - 1}' in message
-            if session.link is not None and session.link.transport is not None:
-                highest = max(highest, session.link.transport.get_write_buffer_size())
-            assert sent < 10_000
-        assert highest <= HARD
-        await until(lambda: ("disconnect", Reason.SLOW_CONSUMER) in application.seen)
-        assert len(group) == 1
-    deaf.close()
-    with contextlib.suppress(OSError):
-        await server.eio.shutdown()
-    await runner.cleanup()
+    async with listening(server) as port:
+        deaf = socket.create_connection(("127.0.0.1", port))
+        deaf.sendall(UPGRADE.encode() + text_frame("40"))
+        await until(lambda: len(application.connections) == 1)
+        async with (
+            aiohttp.ClientSession() as http,
+            http.ws_connect(f"http://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket") as ears,
+        ):
+            await ears.send_str("40")
+            await until(lambda: len(application.connections) == 2)
+            session = application.connections[0].peer.session
+            highest = sent = 0
+            while not session.closed:
+                group.send(Frames("e", {"n": sent, "filler": "x" * 5000}))
+                group.send_lossy(Frames("lossy", {"n": sent}))
+                sent += 1
+                await asyncio.sleep(0)
+                while (
+                    "lossy" not in (message := await ears.receive_str()) or f'"n":{sent - 1}' not in message
+                ):
+                    assert not message.startswith("42") or f'"n":{sent - 1}' in message
+                if session.link is not None and session.link.transport is not None:
+                    highest = max(highest, session.link.transport.get_write_buffer_size())
+                assert sent < 10_000
+            assert highest <= HARD
+            await until(lambda: ("disconnect", Reason.SLOW_CONSUMER) in application.seen)
+            assert len(group) == 1
+        deaf.close()
